@@ -1,0 +1,71 @@
+"""Dropout in NumPy, float64, written to be read: the oracle for the fast engines.
+
+p is the drop rate and q = 1 - p the keep probability that the mask realises.
+"""
+
+import numpy as np
+from jaxtyping import Float64
+
+from dropout.mask import MaskKey, Shard, inverted_scale, keep_mask, realised_rate
+
+
+def dropout(
+    x: Float64[np.ndarray, "*shape"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*shape"]:
+    """Inverted dropout: in training drop with probability p and multiply survivors by 1/q.
+
+    In evaluation it is the identity. A dropped element is 0 even where x is inf or NaN.
+    Source: Srivastava et al. (2014), section 10.
+    """
+    if not training:
+        return x
+    return np.where(keep_mask(key, x.shape, p, shard), x * inverted_scale(p), 0.0)
+
+
+def dropout_backward(
+    grad: Float64[np.ndarray, "*shape"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*shape"]:
+    """The gradient of `dropout` with respect to x, from the gradient with respect to its output.
+
+    Dropout is linear in x and its matrix is diagonal, so backward is the same operation.
+    """
+    return dropout(grad, p, training, key=key, shard=shard)
+
+
+def vanilla_dropout(
+    x: Float64[np.ndarray, "*shape"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*shape"]:
+    """Dropout as first published: in training drop with probability p, in evaluation multiply by q.
+
+    Source: Srivastava et al. (2014), section 4, whose p is our q.
+    """
+    if not training:
+        return x * (1 - realised_rate(p))
+    return np.where(keep_mask(key, x.shape, p, shard), x, 0.0)
+
+
+def vanilla_dropout_backward(
+    grad: Float64[np.ndarray, "*shape"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*shape"]:
+    """The gradient of `vanilla_dropout` with respect to x: the same operation on the gradient."""
+    return vanilla_dropout(grad, p, training, key=key, shard=shard)
