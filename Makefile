@@ -1,0 +1,94 @@
+PYTHON ?= python3
+LATEST_TORCH ?= torch
+
+# The reader's home is neither read nor written: it may not be writable, and start-up files in it
+# could change what the book prints.
+export IPYTHONDIR := $(CURDIR)/_build/ipython
+export JUPYTER_RUNTIME_DIR := $(CURDIR)/_build/jupyter
+export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help book test lab notebooks test-latest lint pins clean
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+# ---- environment ----------------------------------------------------------------------------
+
+need_python = $(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("PYTHON=$(PYTHON) \
+	is Python %d.%d; 3.11 or newer is needed: make PYTHON=python3.11" % sys.version_info[:2])'
+
+# The copy of requirements.txt is made last: where it stands, all that it names is installed.
+.venv/requirements.txt: requirements.txt
+	@if cmp -s $< $@; then touch $@; else set -e; $(need_python); rm -f $@; \
+	echo "Setting up .venv from requirements.txt: once, a few minutes"; \
+	$(PYTHON) -m venv --clear .venv; \
+	.venv/bin/python -m pip install --quiet -r $<; cp $< $@; fi
+
+# ---- book -----------------------------------------------------------------------------------
+
+# Checksums and not dates say what changed: they see deleted files, and overlook a git checkout.
+sums = find $(1) -type f ! -path '*/.*' ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort
+
+.PHONY: FORCE
+_build/pages.sum: FORCE
+	@mkdir -p _build; $(call sums,_config.yml _toc.yml book chapters lib/dropout) >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# The cache of executed notebooks looks at their cells only: what these import or read empties it.
+_build/.jupyter_cache/code.sum: FORCE
+	@mkdir -p $(@D); $(call sums,requirements.txt book/results lib/dropout) >_build/code.new
+	@if cmp -s _build/code.new $@; then rm _build/code.new; \
+	else rm -rf $(@D) && mkdir $(@D) && mv _build/code.new $@; fi
+
+# --all, since Sphinx is silent on the pages it does not read again, and a broken book would pass
+# at the second try. The warnings come last, where they are seen, less ipykernel's on local sockets.
+_build/book.done: _build/pages.sum _build/.jupyter_cache/code.sum | .venv/requirements.txt
+	@rm -rf $@ _build/html _build/jupyter_execute
+	@.venv/bin/jupyter-book build . --all -n -W --keep-going 2>_build/warnings.txt; \
+	status=$$?; grep -v 'Kernel is running over TCP' _build/warnings.txt >&2; exit $$status
+	@touch $@
+
+book: _build/book.done ## execute the chapters and build the book
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+lab: .venv/requirements.txt ## open JupyterLab on the chapters
+	@.venv/bin/python -m jupyterlab --LabApp.default_url=/lab/tree/chapters
+
+notebooks: .venv/requirements.txt ## execute the chapters and store their text outputs
+	@.venv/bin/python tests/notebooks/normalise.py
+
+# ---- tests ----------------------------------------------------------------------------------
+
+# A worker a core, so a thread a worker.
+pytest = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n logical --dist loadscope
+# The shapes in signatures are checked at run time, except where users' errors are tested.
+run_tests = \
+	$(pytest) -m 'not bad_input' --jaxtyping-packages=dropout,beartype.beartype; checked=$$?; \
+	$(pytest) -m bad_input tests; exit $$((checked + $$?))
+
+test: .venv/requirements.txt ## library, notebooks, built book
+	@$(MAKE) --no-print-directory book; book=$$?; ($(call run_tests,.venv)); exit $$((book + $$?))
+
+test-latest: ## the same with the newest releases that pyproject.toml allows
+	@$(need_python)
+	@$(PYTHON) -m venv .venv-latest
+	@.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
+	-e '.[book,lab,test]' '$(LATEST_TORCH)'
+	@$(call run_tests,.venv-latest)
+
+pins: ## resolve anew what the direct pins in requirements.txt need
+	@$(need_python)
+	@mkdir -p _build; sed '/^# Transitive/q' requirements.txt >_build/pins.txt
+	@sed -n 's/^\([^#=]*\)==.*/^\1==/p' _build/pins.txt >_build/direct.txt
+	@$(PYTHON) -m venv --clear .venv-pins
+	@.venv-pins/bin/python -m pip install --quiet -r _build/pins.txt
+	@.venv-pins/bin/python -m pip freeze --all --exclude pip | grep -viE '^(nvidia|cuda|triton)' | \
+	grep -vif _build/direct.txt >>_build/pins.txt
+	@echo '-e .' >>_build/pins.txt; mv _build/pins.txt requirements.txt
+
+lint: .venv/requirements.txt ## ruff and mypy
+	@.venv/bin/ruff check .; a=$$?; .venv/bin/ruff format --check .; b=$$?; \
+	.venv/bin/mypy; exit $$((a + b + $$?))
+
+clean: ## delete what was built; .venv stays
+	@rm -rf _build .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,72 @@
+"""Drawings that more than one chapter uses."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle, Rectangle
+
+from dropout.figures.style import PALETTE
+
+
+def curve(
+    ax: Axes,
+    x: Float[np.ndarray, "points"],
+    runs: Float[np.ndarray, "seeds points"],
+    label: str,
+    colour: str,
+    **line,
+) -> None:
+    """The mean of several runs, with a band from the least to the greatest and a label at its end."""
+    mean = runs.mean(axis=0)
+    ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=PALETTE[colour], alpha=0.2, lw=0)
+    ax.plot(x, mean, color=PALETTE[colour], **line)
+    ax.annotate(
+        label,
+        (x[-1], mean[-1]),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        color=PALETTE[colour],
+        annotation_clip=False,
+    )
+
+
+def mask_grid(ax: Axes, keep: Bool[np.ndarray, "rows columns"], colour: str = "blue") -> None:
+    """A mask as a grid of squares: filled where kept, empty where dropped."""
+    for (row, column), kept in np.ndenumerate(keep):
+        ax.add_patch(
+            Rectangle(
+                (column + 0.1, row + 0.1),
+                0.8,
+                0.8,
+                facecolor=PALETTE[colour] if kept else "none",
+                edgecolor=PALETTE[colour if kept else "grey"],
+                lw=0.8,
+            )
+        )
+    rows, columns = keep.shape
+    ax.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
+    ax.axis("off")
+
+
+def network(ax: Axes, kept: list[Bool[np.ndarray, "units"]]) -> None:
+    """A network of one column of units a layer; a dropped unit is hollow and has no connections."""
+    places = [
+        [(layer, unit - (len(units) - 1) / 2) for unit in range(len(units))]
+        for layer, units in enumerate(kept)
+    ]
+    for left, right, left_kept, right_kept in zip(
+        places, places[1:], kept, kept[1:], strict=False
+    ):
+        for (x0, y0), a in zip(left, left_kept, strict=True):
+            for (x1, y1), b in zip(right, right_kept, strict=True):
+                if a and b:
+                    ax.plot([x0, x1], [y0, y1], color=PALETTE["grey"], lw=0.6, zorder=1)
+    for column, units in zip(places, kept, strict=True):
+        for centre, alive in zip(column, units, strict=True):
+            edge = PALETTE["blue" if alive else "grey"]
+            style = {"facecolor": PALETTE["blue"]} if alive else {"facecolor": "none", "ls": ":"}
+            ax.add_patch(Circle(centre, 0.2, edgecolor=edge, zorder=2, **style))
+    height = max(len(units) for units in kept) / 2
+    ax.set(xlim=(-0.4, len(kept) - 0.6), ylim=(-height, height), aspect="equal")
+    ax.axis("off")

@@ -1,0 +1,1 @@
+"""Data sets and loops for training small networks."""

@@ -1,0 +1,217 @@
+"""Data sets: fixed splits, the same on every machine, and files that are checked before use.
+
+A file is looked for in the folder that $DROPOUT_DATA names, where that is set, and otherwise in a
+per-user cache that is filled by download. Its SHA-256, taken of the uncompressed bytes, decides
+whether it is the file that was asked for.
+"""
+
+import gzip
+import os
+import shutil
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from dropout.mask import MASK32, MaskKey, philox4x32
+
+SPLIT_STREAM = MASK32  # the last stream, so that no layer's mask shares a split's random words
+DIGITS_TRAIN, DIGITS_VALIDATION, DIGITS_TEST = 1000, 297, 500
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images: a row of pixels in [0, 1] and a class for each."""
+
+    x: Float64[Tensor, "n pixels"]
+    y: Int64[Tensor, "n"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's files: folder name, SHA-256 of each uncompressed file, where to get name.gz."""
+
+    name: str
+    files: Mapping[str, str]
+    mirrors: tuple[str, ...]
+
+
+MNIST = Source(
+    name="mnist",
+    files={
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738"
+        "ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5"
+        "333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77"
+        "db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351"
+        "222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+)
+
+
+def digits(*, train: int = DIGITS_TRAIN, seed: int = 0) -> tuple[Images, Images, Images]:
+    """The 1,797 handwritten digits of 8 x 8 pixels in scikit-learn: train, validation, test.
+
+    The seed shuffles them; the first 500 are for testing, the next 297 for validation, and the
+    next `train` (at most 1,000) for training, so that a smaller training set is part of a larger
+    one and the two others stay as they are. Needs no network.
+
+    >>> train, validation, test = digits(train=200)
+    >>> train.x.shape, validation.x.shape, test.x.shape
+    (torch.Size([200, 64]), torch.Size([297, 64]), torch.Size([500, 64]))
+    """
+    if isinstance(train, bool) or train not in range(1, DIGITS_TRAIN + 1):
+        raise ValueError(f"train must be from 1 to {DIGITS_TRAIN} images, got {train!r}")
+    pixels, classes = (torch.from_numpy(a) for a in load_digits(return_X_y=True))
+    order = torch.from_numpy(shuffled(len(pixels), seed))
+    parts = order[: DIGITS_TEST + DIGITS_VALIDATION + train].split(
+        [DIGITS_TEST, DIGITS_VALIDATION, train]
+    )
+    test, validation, training = (Images(pixels[i] / 16, classes[i].long()) for i in parts)
+    return training, validation, test
+
+
+def mnist(folder: str | Path | None = None) -> tuple[Images, Images]:
+    """The 60,000 training and 10,000 test images of MNIST, 28 x 28 pixels, in their original order.
+
+    The four idx files, plain or .gz, are read from `folder`, else from $DROPOUT_DATA/mnist, else
+    from the cache, which is filled by download. Raises ConnectionError where no mirror answers,
+    FileNotFoundError where the folder lacks a file, and ValueError where a file is altered.
+    LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
+    Proceedings of the IEEE 86 (1998).
+    """
+    images, labels, test_images, test_labels = (fetch(MNIST, file, folder) for file in MNIST.files)
+    return parse_idx(images, labels), parse_idx(test_images, test_labels)
+
+
+def parse_idx(images: bytes, labels: bytes) -> Images:
+    """The images in a pair of idx files, whose headers are 16 and 8 bytes long."""
+    y = np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
+    x = np.frombuffer(images, np.uint8, offset=16).reshape(len(y), -1) / 255
+    return Images(torch.from_numpy(x), torch.from_numpy(y))
+
+
+def shuffled(n: int, seed: int) -> Int64[np.ndarray, "n"]:
+    """The numbers below n, sorted by 64 random bits each: no library's generator is involved."""
+    key = MaskKey(seed, stream=SPLIT_STREAM)
+    counter = np.zeros((n, 4), np.uint32)
+    counter[:, 0], counter[:, 2] = np.arange(n), key.stream
+    words = philox4x32(counter, (key.seed & MASK32, key.seed >> 32)).astype(np.uint64)
+    return np.argsort(words[:, 0] << 32 | words[:, 1], kind="stable")
+
+
+def fetch(source: Source, file: str, folder: str | Path | None = None) -> bytes:
+    """The uncompressed bytes of one file of a source, checked: from a folder or by download.
+
+    A file in `folder` or below $DROPOUT_DATA is only ever read. In the cache a bad one is replaced.
+    """
+    if folder is not None:
+        where, setting = Path(folder), ""
+    elif data := os.environ.get("DROPOUT_DATA"):
+        where, setting = Path(data) / source.name, f"DROPOUT_DATA is {data!r}, but "
+    else:
+        return download(source, file)
+    if (path := find(where, file)) is None:
+        fault = f"holds neither {file} nor {file}.gz" if where.is_dir() else "is not a folder"
+        raise FileNotFoundError(
+            f"{setting}{where} {fault}: put the files of {source.name} there, or have them "
+            "downloaded by leaving DROPOUT_DATA unset and naming no folder"
+        )
+    return checked(path, source.files[file])
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $XDG_CACHE_HOME/dropout-book, by default below ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dropout-book"
+
+
+def find(folder: Path, file: str) -> Path | None:
+    """The file in the folder, unpacked or packed, or None."""
+    return next((p for p in (folder / file, folder / f"{file}.gz") if p.is_file()), None)
+
+
+def checked(path: Path, expected: str) -> bytes:
+    """The uncompressed bytes of a file, plain or gzip, if they have the expected SHA-256."""
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":  # gzip's magic number, which no idx file begins with
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(
+                f"{path} is truncated or damaged ({error}): SHA-256 {expected} expected of its "
+                "content; replace the file"
+            ) from None
+    found = sha256(content).hexdigest()
+    if found != expected:
+        raise ValueError(f"{path} is altered: SHA-256 {expected} expected, {found} found")
+    return content
+
+
+def download(source: Source, file: str) -> bytes:
+    """A file of the cache, fetched from the first mirror that has it where it is missing or bad."""
+    folder = cache_folder() / source.name
+    folder.mkdir(parents=True, exist_ok=True)
+    failures = []
+    if (path := find(folder, file)) is not None:
+        try:
+            return checked(path, source.files[file])
+        except ValueError as error:
+            failures.append(str(error))
+            path.unlink()
+    part = folder / f"{file}.gz.part"
+    for mirror in source.mirrors:
+        try:
+            content = resume(f"{mirror}{file}.gz", part, source.files[file])
+        except (OSError, HTTPException, ValueError) as error:
+            failures.append(f"{mirror}: {error}")
+        else:
+            part.replace(part.with_suffix(""))
+            return content
+    raise ConnectionError(
+        f"cannot fetch {source.name}/{file} ({'; '.join(failures)}). Connect to the network and "
+        "call again: a broken download is resumed. Or set DROPOUT_DATA to a folder that holds "
+        f"{source.name}/{file}.gz"
+    )
+
+
+def resume(url: str, part: Path, expected: str) -> bytes:
+    """The checked content of a URL, of which `part` may already hold the beginning.
+
+    A complete but wrong part is deleted; if its beginning was there before, the URL is read anew.
+    """
+    start = part.stat().st_size if part.exists() else 0
+    request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        with urlopen(request, timeout=30) as reply:
+            start = start if reply.status == 206 else 0
+            with part.open("ab" if start else "wb") as out:
+                shutil.copyfileobj(reply, out)
+        missing = start + int(reply.headers["Content-Length"]) - part.stat().st_size
+        if missing:  # urllib does not say so itself
+            raise ConnectionError(f"the connection broke with {missing} bytes to come")
+    except HTTPError as error:
+        if error.code != 416:  # range not satisfiable: the part is already as long as the file
+            raise
+    try:
+        return checked(part, expected)
+    except ValueError:
+        part.unlink()
+        if start:
+            return resume(url, part, expected)
+        raise

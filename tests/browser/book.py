@@ -1,0 +1,13 @@
+"""The built book that the tests of this folder look at."""
+
+from pathlib import Path
+
+HTML = Path(__file__).parents[2] / "_build" / "html"
+MISSING = f"no book in {HTML}: run `make book` first"
+
+# index.html only leads on to the first page.
+PAGES = [
+    path.relative_to(HTML).as_posix()
+    for path in sorted(HTML.rglob("*.html"))
+    if path != HTML / "index.html" and "_static" not in path.parts
+]

@@ -1,0 +1,174 @@
+"""Every page of the book, opened from disk in a browser: quiet, local, typeset, accessible."""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, sync_playwright
+
+from tests.browser.book import HTML, PAGES
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+AXE = Axe()
+# Without preloading, for axe would fetch the style sheets, which browsers refuse from disk.
+AXE_OPTIONS = {"resultTypes": ["violations"], "preload": False}
+
+# The text that a reader sees as text: no code, and no formula once it is typeset.
+PROSE = """() => {
+  const article = document.querySelector("main").cloneNode(true);
+  article.querySelectorAll("pre, code, mjx-container, script").forEach((node) => node.remove());
+  return article.textContent;
+}"""
+
+
+@dataclass
+class Visit:
+    """A page in the browser, and what went wrong while it loaded."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def open(self, address: str) -> None:
+        self.page.goto(f"{HTML.as_uri()}/{address}")
+        self.page.evaluate("() => window.MathJax?.startup?.promise.then(() => null)")
+
+    def look(self, theme: str, viewport: dict) -> None:
+        self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        if self.page.viewport_size != viewport:
+            self.page.set_viewport_size(viewport)
+            self.page.wait_for_timeout(400)  # the theme marks scrolling boxes 0.3 s after a resize
+        self.page.wait_for_function("t => document.documentElement.dataset.theme === t", arg=theme)
+        # Colours that are still fading would be measured half-way.
+        self.page.evaluate(
+            "() => Promise.allSettled(document.getAnimations().map((each) => each.finished))"
+        )
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        say = pytest.fail if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip
+        say(f"no browser: neither $CHROMIUM nor one of {', '.join(BROWSERS)} was found")
+    with sync_playwright() as playwright:
+        # Chromium refuses to run its sandbox as root.
+        args = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=path, args=args)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def new_visit(browser):
+    context = browser.new_context(viewport=DESKTOP)
+
+    def new() -> Visit:
+        visit = Visit(context.new_page())
+        visit.page.on(
+            "console",
+            lambda message: (
+                message.type in ("error", "warning") and visit.complaints.append(message.text)
+            ),
+        )
+        visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+        visit.page.on("request", lambda request: visit.requests.append(request.url))
+        return visit
+
+    yield new
+    context.close()
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def visit(request, new_visit):
+    visit = new_visit()
+    visit.open(request.param)
+    yield visit
+    visit.page.close()
+
+
+def leaving(requests: list[str]) -> list[str]:
+    return [url for url in requests if not url.startswith(("file:", "data:"))]
+
+
+def serious_violations(page: Page) -> list[str]:
+    return [
+        f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for violation in AXE.run(page, options=AXE_OPTIONS).response["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+def untypeset(page: Page) -> list[str]:
+    formulas = page.locator("main .math").all()
+    raw = [each.text_content() for each in formulas if not each.locator("mjx-container").count()]
+    broken = page.locator("[data-mml-node=merror], mjx-merror").all()
+    prose = page.evaluate(PROSE)
+    return (
+        raw
+        + [each.get_attribute("data-mjx-error") or "merror" for each in broken]
+        + [mark for mark in ("\\(", "\\[", "$$", "\\begin{") if mark in prose]
+    )
+
+
+def sideways(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    return page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+
+
+def test_console_stays_empty(visit):
+    assert not visit.complaints
+
+
+def test_nothing_is_asked_of_the_network(visit):
+    assert visit.requests
+    assert not leaving(visit.requests)
+
+
+def test_every_formula_is_typeset(visit):
+    assert not untypeset(visit.page)
+
+
+@pytest.mark.parametrize(
+    ("theme", "viewport"),
+    [("light", DESKTOP), ("dark", PHONE)],
+    ids=["light-desktop", "dark-phone"],
+)
+def test_no_serious_accessibility_violation(visit, theme, viewport):
+    visit.look(theme, viewport)
+    assert not serious_violations(visit.page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_sideways_scroll_on_a_phone(visit, theme):
+    visit.look(theme, PHONE)
+    assert sideways(visit.page) <= 0
+
+
+def test_search_finds_a_page_without_a_server(new_visit):
+    visit = new_visit()
+    visit.open("search.html?q=dropout")
+    visit.page.locator("#search-results li").first.wait_for()
+    assert not visit.complaints
+    assert not leaving(visit.requests)
+
+
+BROKEN = """<html lang="en"><title>Broken</title><script src="https://example.invalid/a.js"></script>
+<main><article><div style="width: 900px">wide</div><img src="data:,"><p>raw \\(x\\)</p></article>
+<script>undefined_function()</script></main>"""
+
+
+def test_the_checks_fail_on_a_broken_page(new_visit):
+    visit = new_visit()
+    visit.page.set_viewport_size(PHONE)
+    visit.page.goto("data:text/html," + BROKEN)
+    assert any("undefined_function" in complaint for complaint in visit.complaints)
+    assert leaving(visit.requests) == ["https://example.invalid/a.js"]
+    assert untypeset(visit.page) == ["\\("]
+    assert any(found.startswith("image-alt") for found in serious_violations(visit.page))
+    assert sideways(visit.page) > 0

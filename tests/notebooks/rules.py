@@ -1,0 +1,68 @@
+"""What the book asks of a code cell beyond normal form."""
+
+import re
+
+from nbformat import NotebookNode
+from nbval.plugin import comment_markers, metadata_tags
+
+NOT_COMPARED = "nbval-ignore-output"
+ALLOWED_TAGS = {NOT_COMPARED, "raises-exception"}
+SHORTEST_REASON, SHORTEST_ALT, MOST_CODE_LINES, MOST_LINES = 20, 30, 15, 20
+
+
+def faults(cell: NotebookNode) -> list[str]:
+    """All that is wrong with a code cell."""
+    return [
+        fault
+        for rule in (uncompared, unexplained, unrepeatable, unseen, too_long)
+        if (fault := rule(cell))
+    ]
+
+
+def uncompared(cell: NotebookNode) -> str | None:
+    """A way of telling nbval to skip or relax a cell, other than the two that the book allows."""
+    tags = set(cell.metadata.get("tags", []))
+    found = [m for m in comment_markers if m in cell.source]
+    found += sorted(tags & set(metadata_tags) - ALLOWED_TAGS)
+    return f"{found} not allowed: use the tag {NOT_COMPARED}, with its reason" if found else None
+
+
+def unexplained(cell: NotebookNode) -> str | None:
+    """An output that nbval ignores, without the reason in the cell's first line."""
+    reason = re.match(r"# Not compared: (.*)", cell.source)
+    if NOT_COMPARED in cell.metadata.get("tags", []) and (
+        not reason or len(reason[1]) < SHORTEST_REASON
+    ):
+        return f"tag {NOT_COMPARED} needs a first line '# Not compared: ' and the reason"
+    return None
+
+
+def unrepeatable(cell: NotebookNode) -> str | None:
+    """An object's address, which is another one in each run."""
+    address = next((m[0] for t in texts(cell) if (m := re.search("<.* at 0x.*", t))), None)
+    return f"shows an address: {address}" if address else None
+
+
+def unseen(cell: NotebookNode) -> str | None:
+    """A figure that a reader who cannot see it is not told about."""
+    alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+    if any("<Figure size" in text for text in texts(cell)) and len(alt) < SHORTEST_ALT:
+        return f"mystnb.image.alt must tell in {SHORTEST_ALT} characters or more: {alt!r}"
+    return None
+
+
+def too_long(cell: NotebookNode) -> str | None:
+    """More lines than can be taken in at a glance."""
+    lines = cell.source.splitlines()
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if len(code) > MOST_CODE_LINES or len(lines) > MOST_LINES:
+        return (
+            f"{len(lines)} lines, {len(code)} of them code: "
+            f"at most {MOST_LINES} and {MOST_CODE_LINES}"
+        )
+    return None
+
+
+def texts(cell: NotebookNode) -> list[str]:
+    """The outputs of a cell that are text."""
+    return [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
