@@ -13,6 +13,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 LOGGER = logging.getLogger(__name__)
 LEDGER = "book/ledger.yml"
+VERDICTS = ("holds", "holds if", "overstated", "wrong as written", "context", "open")
 PACKAGES = ("torch", "numpy", "sympy", "scikit-learn", "matplotlib", "jupyter-book", "myst-nb")
 
 
@@ -61,10 +62,9 @@ class Ledger(SphinxDirective):
 
     @staticmethod
     def summary(entries: list[dict]) -> str:
-        verdicts = [entry["verdict"] for entry in entries]
-        counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
-        claims = "claim" if len(entries) == 1 else "claims"
-        return f"{len(entries)} {claims}: {', '.join(counts)}."
+        found = [entry["verdict"] for entry in entries]
+        counts = [f"{found.count(each)} {each}" for each in VERDICTS if each in found]
+        return f"{len(entries)} claims: {', '.join(counts)}."
 
     def settled_row(self, entry: dict) -> str:
         verdict = entry["verdict"]
@@ -91,7 +91,7 @@ class Ledger(SphinxDirective):
             return f"cited {{cite:t}}`{at}`"
         path, _, label = at.partition("#")
         if label:
-            return f"{{ref}}`{kind} <{label}>`"
+            return f"{{ref}}`{kind} ({label.replace('-', ' ')}) <{label}>`"
         theme = self.config.html_theme_options
         file, _, test = path.partition("::")
         url = f"{theme['repository_url']}/blob/{theme['repository_branch']}/{file}"

@@ -99,6 +99,8 @@ def runs(
         not 0 <= s <= s + n <= w for n, s, w in zip(shape, start, whole, strict=True)
     ):
         raise ValueError(f"a shard of shape {shape} at {start} does not lie inside {whole}")
+    if prod(whole) >= 1 << 63:
+        raise ValueError(f"a shard's whole must have less than 2**63 elements, got {whole}")
     cut = max((axis for axis, n in enumerate(shape) if n != whole[axis]), default=0)
     starts = np.zeros(1, np.int64)
     for axis in range(len(shape)):
@@ -120,7 +122,7 @@ def lanes(
     stream, step = np.full_like(block, key.stream), np.full_like(block, key.step)
     counter = np.stack([block & MASK32, block >> 32, stream, step], axis=-1).astype(np.uint32)
     words = philox4x32(counter, (key.seed & MASK32, key.seed >> 32))
-    lane = words.astype("<u4").view("<u2").reshape(len(starts), -1)
+    lane = words.astype("<u4").view("<u2").reshape(len(starts), block.shape[1] * LANES)
     return np.take_along_axis(lane, offset[:, None] + np.arange(width), axis=1).astype(np.uint16)
 
 

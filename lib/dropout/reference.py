@@ -22,9 +22,10 @@ def dropout(
     In evaluation it is the identity. A dropped element is 0 even where x is inf or NaN.
     Source: Srivastava et al. (2014), section 10.
     """
+    scale = inverted_scale(p)
     if not training:
         return x
-    return np.where(keep_mask(key, x.shape, p, shard), x * inverted_scale(p), 0.0)
+    return np.multiply(x, scale, out=np.zeros_like(x), where=keep_mask(key, x.shape, p, shard))
 
 
 def dropout_backward(
@@ -54,9 +55,8 @@ def vanilla_dropout(
 
     Source: Srivastava et al. (2014), section 4, whose p is our q.
     """
-    if not training:
-        return x * (1 - realised_rate(p))
-    return np.where(keep_mask(key, x.shape, p, shard), x, 0.0)
+    q = 1 - realised_rate(p)
+    return np.where(keep_mask(key, x.shape, p, shard), x, 0.0) if training else x * q
 
 
 def vanilla_dropout_backward(

@@ -37,6 +37,13 @@ def dropout(
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"dropout needs a floating-point tensor, got {kind}")
+    for name, value, kind in (
+        ("key", key, MaskKey),
+        ("generator", generator, Generator),
+        ("shard", shard, Shard),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{name} must be a {kind.__name__}, got {value!r}")
     if key is not None and generator is not None:
         raise ValueError("give a key or a generator, not both: a key needs no generator")
     if not training or t == 0:
@@ -52,13 +59,14 @@ def draw_seed(generator: Generator | None = None) -> Tensor:
     """A seed of 64 random bits from a CPU generator (default: PyTorch's own), as a 0-d tensor."""
     if generator is not None and generator.device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    return torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    seed = torch.empty((), dtype=torch.int64, device="cpu")
+    return seed.random_(-(2**63), None, generator=generator)
 
 
 def seed_tensor(key: MaskKey) -> Tensor:
     """The 64 bits of a key's seed as a 0-d int64 tensor."""
     signed = key.seed - 2**64 if key.seed >= 2**63 else key.seed
-    return torch.tensor(signed, dtype=torch.int64)
+    return torch.tensor(signed, dtype=torch.int64, device="cpu")
 
 
 class Dropout(torch.nn.Dropout):

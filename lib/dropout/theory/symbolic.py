@@ -14,6 +14,7 @@ formula: McCullagh, "Tensor Methods in Statistics", 1987, chapter 2).
 from math import prod
 
 import sympy as sp
+from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.utilities.iterables import multiset_partitions
 
 
@@ -29,6 +30,8 @@ def expectation(expr: sp.Expr, m: sp.Symbol | sp.IndexedBase, q: sp.Expr) -> sp.
     >>> expectation(sp.Sum(h[i] * m[i] / q, (i, 1, n)), m, q)
     Sum(h[i], (i, 1, n))
     """
+    if not isinstance(m, sp.Symbol | sp.IndexedBase):
+        raise TypeError(f"m must be a Symbol or an IndexedBase, got {m!r}")
     terms = sp.Add.make_args(_expanded(sp.sympify(expr)))
     return _expanded(sp.Add(*(_expected_term(term, m, q) for term in terms)))
 
@@ -68,8 +71,8 @@ def _expanded(expr: sp.Expr) -> sp.Expr:
 def _expected_term(term: sp.Expr, m, q: sp.Expr) -> sp.Expr:
     coins = _coins(term, m)
     outer, random = term.as_independent(*coins, as_Add=False)
-    distinct = len(coins) < 2 or all(index.is_number for coin in coins for index in coin.indices)
-    if random.has(sp.Sum) or not distinct:
+    known = isinstance(m, sp.Symbol) or all(j.is_number for coin in coins for j in coin.indices)
+    if not known and (len(coins) > 1 or random.has(ExprWithLimits)):
         return outer * _expected_product(_factors(random, m), m, q)
     for coin in coins:  # finitely many coins: condition on each in turn
         random = q * random.subs(coin, 1) + (1 - q) * random.subs(coin, 0)
@@ -116,6 +119,8 @@ def _is_sum_over_coins(factor: sp.Expr, m) -> bool:
 def _weight(factor: sp.Expr, m):
     """(f, limits) of a sum Σ_i f(i) m[i], or (None, j) of a coin m[j]."""
     if isinstance(factor, sp.Indexed):
+        if len(factor.indices) > 1:
+            raise ValueError(f"{factor} is no coin m[i] of one index")
         return None, factor.indices[0]
     i = factor.limits[0][0]
     weight = sp.Mul(*(f for f in sp.Mul.make_args(factor.function) if not _is_power(f, m[i])))
@@ -136,10 +141,12 @@ def _merged(block) -> sp.Expr:
     if pins:
         same = prod((sp.KroneckerDelta(pins[0], j) for j in pins[1:]), start=sp.S.One)
         return same * prod((f(pins[0]) for f, _ in sums), start=sp.S.One)
-    i, *bounds = sums[0][1]
-    if any(list(limits[1:]) != bounds for _, limits in sums):
+    bounds = sums[0][1][1:]
+    if any(limits[1:] != bounds for _, limits in sums):
         raise ValueError("sums over the same coins must run over the same indices")
-    return sp.Sum(sp.Mul(*(f(i) for f, _ in sums)), sums[0][1])
+    taken = set().union(*(f.free_symbols for f, _ in sums))
+    i = next((limits[0] for _, limits in sums if limits[0] not in taken), sp.Dummy("i"))
+    return sp.Sum(sp.Mul(*(f(i) for f, _ in sums)), (i, *bounds))
 
 
 def _cumulant(order: int, q: sp.Expr) -> sp.Expr:
