@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.browser.book import HTML, MISSING, PAGES
+from tests.browser.book import HTML, MISSING, PAGES, needs_book
 
 
 def test_the_book_is_built():
@@ -52,6 +52,7 @@ def test_pictures_have_alternative_text(page):
     assert not [img["src"] for img in pictures if not img.get("alt", "").strip()]
 
 
+@needs_book
 def test_the_entry_page_leads_to_the_first_page():
     refresh = parsed(HTML / "index.html").find("meta", {"http-equiv": "Refresh"})["content"]
     assert (HTML / refresh.partition("url=")[2]).is_file()
