@@ -5,7 +5,8 @@ from itertools import pairwise, product
 import torch
 from hypothesis import strategies as st
 
-from dropout.mask import MaskKey, Shard
+from dropout.mask import MaskKey
+from dropout.shard import Shard
 
 
 def words(bits: int) -> st.SearchStrategy[int]:

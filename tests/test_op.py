@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from dropout import MaskKey, reference
+from dropout import MaskKey, Shard, reference
 from dropout.mask import inverted_scale, threshold
-from dropout.op import masked_scale
+from dropout.op import drop, masked_scale
 
 SEED = 2**64 - 3
 
@@ -13,7 +13,7 @@ SEED = 2**64 - 3
 def op(x, p=0.5, whole=None, start=None):
     whole, start = whole or list(x.shape), start or [0] * x.dim()
     seed = torch.tensor(SEED - 2**64)
-    return masked_scale(x, seed, 1, 2, threshold(p), inverted_scale(p), whole, start)
+    return masked_scale(x, seed, 1, 2, threshold(p), inverted_scale(p), 0.0, 0.0, whole, start)
 
 
 KEY = MaskKey(SEED, 1, 2)
@@ -82,11 +82,11 @@ def test_no_mask_is_stored_for_backward():
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         op(a_leaf(64, 64)).sum().backward()
-    assert [(tensor.dtype, tensor.shape) for tensor in stored] == [(torch.int64, ())]
+    assert stored == []
 
 
 def test_the_operator_keeps_pytorchs_rules():
-    arguments = (torch.tensor(5), 1, 2, 20000, 1.5, [3, 5], [0, 0])
+    arguments = (torch.tensor(5), 1, 2, 20000, 1.5, 0.0, 0.0, [3, 5], [0, 0])
     for x in (torch.randn(3, 5, requires_grad=True), torch.randn(5, 3).t()):
         checks = torch.library.opcheck(torch.ops.dropout.masked_scale.default, (x, *arguments))
         assert set(checks.values()) == {"SUCCESS"}
@@ -107,4 +107,4 @@ def test_on_meta_tensors_only_shape_and_dtype_are_known():
 def test_a_shard_outside_its_whole_is_refused():
     for whole, start in (([4], [2]), ([4, 4], [0, 0]), ([2], [0])):
         with pytest.raises(ValueError, match=r"a shard of shape \(3,\) at .* does not lie inside"):
-            op(torch.ones(3), whole=whole, start=start)
+            drop(torch.ones(3), 0.5, key=KEY, shard=Shard(tuple(whole), tuple(start)))

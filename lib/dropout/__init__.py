@@ -4,6 +4,7 @@
 `mask` defines the coin that all of them toss.
 """
 
-from dropout.mask import MaskKey, Shard
+from dropout.mask import MaskKey
+from dropout.shard import Shard
 
 __all__ = ["MaskKey", "Shard"]

@@ -8,12 +8,15 @@ Nothing else enters: no state, no thread, no device, no layout, no data type.
 Philox: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan, prod
+from math import isnan
 from numbers import Integral, Real
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt16, UInt32
+
+from dropout.shard import Shard, place, runs
 
 LEVELS = 1 << 16  # a lane has 16 bits, so the rates a mask can realise are t / LEVELS
 LANES = 8  # 16-bit lanes in the four 32-bit words of one block
@@ -36,14 +39,6 @@ class MaskKey:
             if not 0 <= value < 1 << bits:
                 raise ValueError(f"{name} must be in [0, 2**{bits}), got {value}")
             object.__setattr__(self, name, int(value))
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Where an array lies in a mask: the mask's whole `shape` and the array's `start` in it."""
-
-    shape: tuple[int, ...]
-    start: tuple[int, ...]
 
 
 def threshold(p: float) -> int:
@@ -86,29 +81,6 @@ def philox4x32(
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 
-def runs(
-    shape: tuple[int, ...], shard: Shard | None = None
-) -> tuple[Int64[np.ndarray, "runs"], int]:
-    """The stretches of consecutive element numbers an array covers: their starts, their one width.
-
-    A whole array is one run. A shard has one for each index of its axes left of the last one that
-    the sharding cuts.
-    """
-    whole, start = (shape, (0,) * len(shape)) if shard is None else (shard.shape, shard.start)
-    if not len(shape) == len(whole) == len(start) or any(
-        not 0 <= s <= s + n <= w for n, s, w in zip(shape, start, whole, strict=True)
-    ):
-        raise ValueError(f"a shard of shape {shape} at {start} does not lie inside {whole}")
-    if prod(whole) >= 1 << 63:
-        raise ValueError(f"a shard's whole must have less than 2**63 elements, got {whole}")
-    cut = max((axis for axis, n in enumerate(shape) if n != whole[axis]), default=0)
-    starts = np.zeros(1, np.int64)
-    for axis in range(len(shape)):
-        index = np.arange(shape[axis] if axis < cut else 1) + start[axis]
-        starts = (starts[:, None] + index * prod(whole[axis + 1 :])).ravel()
-    return starts, prod(shape[cut:])
-
-
 def lanes(
     key: MaskKey, starts: Int64[np.ndarray, "runs"], width: int
 ) -> UInt16[np.ndarray, "runs width"]:
@@ -122,19 +94,26 @@ def lanes(
     stream, step = np.full_like(block, key.stream), np.full_like(block, key.step)
     counter = np.stack([block & MASK32, block >> 32, stream, step], axis=-1).astype(np.uint32)
     words = philox4x32(counter, (key.seed & MASK32, key.seed >> 32))
-    lane = words.astype("<u4").view("<u2").reshape(len(starts), block.shape[1] * LANES)
+    lane = words.astype("<u4").view("<u2").reshape(len(starts), LANES * block.shape[1])
     return np.take_along_axis(lane, offset[:, None] + np.arange(width), axis=1).astype(np.uint16)
 
 
 def keep_mask(
-    key: MaskKey, shape: tuple[int, ...], p: float, shard: Shard | None = None
+    key: MaskKey,
+    shape: tuple[int, ...],
+    p: float,
+    shard: Shard | None = None,
+    shared: Sequence[int] = (),
 ) -> Bool[np.ndarray, "..."]:
     """The mask of a key: True where an element is kept, False where its lane is below threshold(p).
 
-    `shape` is the array's own; with a `shard`, the array's part of the whole mask is drawn.
+    `shape` is the array's own; with a `shard`, the array's part of the whole mask is drawn. Along
+    the axes `shared` one coin decides for all, and the mask has length 1.
 
     >>> keep_mask(MaskKey(seed=1), (2, 8), p=0.5).astype(int)
     array([[0, 1, 0, 1, 0, 1, 1, 1],
            [0, 1, 1, 1, 0, 0, 0, 1]])
     """
-    return (lanes(key, *runs(shape, shard)) >= threshold(p)).reshape(shape)
+    whole, start = place(shape, shard, shared)
+    part = tuple(min(n, 1) if w == 1 else n for n, w in zip(shape, whole, strict=True))
+    return (lanes(key, *runs(part, Shard(whole, start))) >= threshold(p)).reshape(part)

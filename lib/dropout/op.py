@@ -1,15 +1,93 @@
-"""The one operator: masked scale, known to PyTorch's dispatcher and to autograd."""
+"""The one operator: masked scale, known to PyTorch's dispatcher, autograd, vmap and compiler.
 
+Every variant of dropout is this operator with its own shape of coins. It is affine in x with a
+diagonal matrix, so that its derivative is the operator again, to any order. No mask is stored:
+wherever it is needed it is drawn anew from the key.
+"""
+
+import warnings
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib import import_module
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+from torch._library.effects import EffectType
+from torch.autograd import forward_ad
 
 from dropout.kernels import portable
-from dropout.mask import Shard
+from dropout.mask import MaskKey, inverted_scale, threshold
+from dropout.shard import Shard, place
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
-@torch.library.custom_op("dropout::masked_scale", mutates_args=())
+def drop(
+    x: Tensor,
+    p: float,
+    shared: Sequence[int] = (),
+    training: bool = True,
+    *,
+    scale: float | None = None,
+    shift: float = 0.0,
+    dropped: float = 0.0,
+    key: MaskKey | None = None,
+    generator: Generator | None = None,
+    shard: Shard | None = None,
+    inplace: bool = False,
+) -> Tensor:
+    """x · scale + shift where the coin says keep, `dropped` elsewhere, whatever x is there.
+
+    Each element has its own coin, but elements that differ only in their places along the axes
+    `shared` have one between them. p is the drop rate, `scale` by default 1/(1 - p). Which coins
+    drop is settled by `key`, or by a seed drawn from `generator` (default: PyTorch's CPU
+    generator). With a `shard`, x is a part of a larger tensor and drops what that would drop there.
+    With `training=False`, or p too small to drop anything, x itself comes back.
+
+    Raises TypeError for a tensor that is not dense and floating-point and for a key, a generator or
+    a shard that is none, ValueError for a rate, axis or shard out of range.
+
+    >>> drop(torch.ones(2, 4), p=0.5, shared=(1,), key=MaskKey(seed=1))
+    tensor([[0., 0., 0., 0.],
+            [2., 2., 2., 2.]])
+    """
+    t = threshold(p)
+    _check(x)
+    if not training or t == 0:
+        return x
+    whole, start = place(x.shape, shard, shared)
+    coin = coins(key, generator)
+    scale = inverted_scale(p) if scale is None else scale
+    return masked_scale(x, *coin, t, scale, shift, dropped, whole, start, inplace)
+
+
+def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tensor, int, int]:
+    """Seed, stream and step: those of the key, or of a new one whose seed is drawn.
+
+    The seed is a 0-d int64 tensor on the CPU, so that drawing one waits for no device.
+    """
+    if not isinstance(generator, Generator | None):
+        raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
+    if key is None:
+        return draw_seed(generator), 0, 0
+    if not isinstance(key, MaskKey):
+        raise TypeError(f"key must be a MaskKey, got {key!r}")
+    if generator is not None:
+        raise ValueError("give a key or a generator, not both: a key needs no generator")
+    seed = key.seed - 2**64 if key.seed >= 2**63 else key.seed
+    return torch.tensor(seed, dtype=torch.int64, device="cpu"), key.stream, key.step
+
+
+def draw_seed(generator: Generator | None = None) -> Tensor:
+    """64 random bits from a CPU generator (default: PyTorch's own), as a 0-d tensor."""
+    if generator is None:
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return torch.ops.dropout.draw_seed()
+    elif generator.device.type != "cpu":
+        raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
+    return _empty_seed().random_(-(2**63), None, generator=generator)
+
+
 def masked_scale(
     x: Tensor,
     seed: Tensor,
@@ -17,33 +95,179 @@ def masked_scale(
     step: int,
     threshold: int,
     scale: float,
+    shift: float,
+    dropped: float,
     whole: Sequence[int],
     start: Sequence[int],
+    inplace: bool = False,
 ) -> Tensor:
-    """x · scale where the key's lane reaches `threshold`, 0 elsewhere; shape and dtype are x's.
+    """x · scale + shift where the lane of an element's coin reaches `threshold`, else `dropped`.
 
-    `seed` is a 0-d int64 tensor on the CPU whose 64 bits are the key's seed, so that drawing one
-    never waits for a device. `whole` and `start` place x in the mask (`dropout.mask.Shard`).
+    Computed in float32 (float64 for float64) and rounded once to x's type; shape and memory format
+    are x's. `whole` is the shape of the mask that x is at `start` of, 1 where coins are shared.
     """
-    shard = Shard(tuple(whole), tuple(start))
-    return portable.masked_scale(x, int(seed), stream, step, threshold, scale, shard)
+    rest = (seed, stream, step, threshold, scale, shift, dropped, whole, start)
+    if torch.compiler.is_compiling():
+        out = torch.ops.dropout.masked_scale(x, *rest)
+    elif torch._C._are_functorch_transforms_active():
+        out = _Transformed.apply(x, *rest)
+    elif x.requires_grad or forward_ad._current_level >= 0:
+        # The base class's own apply: Function's would look for torch.func's transforms once more.
+        return super(torch.autograd.Function, _Eager).apply(x, inplace, rest)
+    else:
+        return _run(x, inplace, *rest)
+    return x.copy_(out) if inplace else out
 
 
-@masked_scale.register_fake
-def _(x, seed, stream, step, threshold, scale, whole, start):
-    return torch.empty_like(x)
+def _check(x: Tensor) -> None:
+    dense = isinstance(x, Tensor) and x.layout == torch.strided
+    if not dense or x.dtype not in DTYPES:
+        kind = type(x).__name__ if not isinstance(x, Tensor) else x.dtype if dense else x.layout
+        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+        raise TypeError(
+            f"dropout needs a dense floating-point tensor, got {kind}: {allowed} will do"
+        )
 
 
-def _remember_key(ctx, inputs, output):
+# --- What PyTorch knows of it -------------------------------------------------------------------
+
+_library = torch.library.Library("dropout", "DEF")
+_ARGUMENTS = (
+    "Tensor seed, SymInt stream, SymInt step, SymInt threshold, float scale, float shift, "
+    "float dropped, SymInt[] whole, SymInt[] start"
+)
+_library.define(f"masked_scale(Tensor x, {_ARGUMENTS}) -> Tensor")
+_library.define("draw_seed() -> Tensor", tags=torch.Tag.nondeterministic_seeded)
+
+
+@lru_cache
+def _engine(device: str):
+    """The module of `dropout.kernels` for a device."""
+    name = {"cpu": "cpu", "cuda": "cuda"}.get(device, "portable")
+    try:
+        return import_module(f"dropout.kernels.{name}")
+    except ImportError as error:
+        warnings.warn(
+            f"dropout on {device} is slow, and right: it runs without {error.name}",
+            stacklevel=2,
+        )
+        return portable
+
+
+@lru_cache
+def _plain_keys(device: str) -> set[int]:
+    """How the dispatcher sees a tensor on a device that wraps no other and is no subclass."""
+    with torch.inference_mode():
+        inference = torch.empty(0, device=device)
+    plain = inference, torch.empty(0, device=device)
+    return {torch._C._dispatch_keys(x).raw_repr() for x in plain}
+
+
+def _run(x: Tensor, inplace: bool, *rest) -> Tensor:
+    """The operator without autograd. Plain tensors save themselves the way over the dispatcher."""
+    keys = torch._C._dispatch_keys(x).raw_repr()
+    if keys not in _plain_keys(x.device.type) or torch._C._len_torch_dispatch_stack():
+        out = torch.ops.dropout.masked_scale(x, *rest)
+        return x.copy_(out) if inplace else out
+    if not inplace:
+        return _kernel(x, *rest)
+    out = _kernel(x, *rest, out=x)
+    torch.autograd.graph.increment_version(x)
+    return out
+
+
+def _kernel(x: Tensor, seed: Tensor, *rest, out: Tensor | None = None) -> Tensor:
+    engine = _engine(x.device.type)
+    out = engine.empty_like(x) if out is None else out
+    engine.masked_scale(x, out, int(seed), *rest)
+    return out
+
+
+_library.impl("masked_scale", _kernel, "CompositeExplicitAutograd")
+torch.library.register_fake(
+    "dropout::masked_scale", lambda x, *_: torch.empty_like(x), lib=_library
+)
+
+
+def _derivative(grad, seed, stream, step, threshold, scale, shift, dropped, *rest, **inplace):
+    return masked_scale(grad, seed, stream, step, threshold, scale, 0.0, 0.0, *rest, **inplace)
+
+
+def _setup_context(ctx, inputs, output):
     _, seed, *ctx.rest = inputs
     ctx.save_for_backward(seed)
+    ctx.save_for_forward(seed)
 
 
 def _backward(ctx, grad):
-    # The operator is linear and its matrix diagonal: it is its own backward, to any order. The
-    # mask is drawn again from the key, so that none is stored.
-    (seed,) = ctx.saved_tensors
-    return masked_scale(grad, seed, *ctx.rest), *[None] * (1 + len(ctx.rest))
+    return _derivative(grad, *ctx.saved_tensors, *ctx.rest), *[None] * (1 + len(ctx.rest))
 
 
-masked_scale.register_autograd(_backward, setup_context=_remember_key)
+def _batched(info, in_dims, x, seed, *rest):
+    if in_dims[1] is None:  # one seed: the examples share their coins
+        *rest, whole, start = rest
+        return masked_scale(x.movedim(in_dims[0], 0), seed, *rest, [1, *whole], [0, *start]), 0
+    examples = [x] * info.batch_size if in_dims[0] is None else x.unbind(in_dims[0])
+    outs = [masked_scale(a, s, *rest) for a, s in zip(examples, seed.unbind(), strict=True)]
+    return torch.stack(outs), 0
+
+
+class _Transformed(torch.autograd.Function):
+    """The operator under torch.func: forward mode too, which a registered operator has not."""
+
+    @staticmethod
+    def forward(*inputs):
+        return torch.ops.dropout.masked_scale(*inputs)
+
+    setup_context = staticmethod(_setup_context)
+    backward = staticmethod(_backward)
+    vmap = staticmethod(_batched)
+
+    @staticmethod
+    def jvp(ctx, tangent, *_):
+        return _derivative(tangent, *ctx.saved_tensors, *ctx.rest)
+
+
+class _Eager(torch.autograd.Function):
+    """The operator in plain eager mode, at a third of the cost of `_Transformed`."""
+
+    @staticmethod
+    def forward(ctx, x, inplace, rest):
+        ctx.inplace, ctx.rest = inplace, rest
+        if inplace:
+            ctx.mark_dirty(x)
+        return _run(x, inplace, *rest)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _derivative(grad, *ctx.rest), None, None
+
+    @staticmethod
+    def jvp(ctx, tangent, *_):
+        return _derivative(tangent, *ctx.rest, inplace=ctx.inplace)
+
+
+torch.library.register_autograd(
+    "dropout::masked_scale", _backward, setup_context=_setup_context, lib=_library
+)
+torch.library.register_vmap("dropout::masked_scale", _batched, lib=_library)
+
+
+def _empty_seed() -> Tensor:
+    return torch.empty((), dtype=torch.int64, device="cpu")  # whatever the default device
+
+
+def _draw() -> Tensor:
+    return _empty_seed().random_(-(2**63), None)
+
+
+def _draw_under_vmap() -> Tensor:
+    # randint knows what vmap's `randomness` asks for, and of the same bits makes the same number.
+    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu") ^ -(2**63)
+
+
+_library.impl("draw_seed", _draw, "CompositeExplicitAutograd")
+_library.impl("draw_seed", _draw_under_vmap, "FuncTorchVmapMode")
+torch.library.register_fake("dropout::draw_seed", _empty_seed, lib=_library)
+# Draws in compiled code keep the order they have in eager mode, and with it their seeds.
+_library._register_effectful_op("dropout::draw_seed", EffectType.ORDERED)

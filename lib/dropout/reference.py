@@ -3,10 +3,13 @@
 p is the drop rate and q = 1 - p the keep probability that the mask realises.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float64
 
-from dropout.mask import MaskKey, Shard, inverted_scale, keep_mask, realised_rate
+from dropout.mask import MaskKey, inverted_scale, keep_mask, realised_rate
+from dropout.shard import Shard
 
 
 def dropout(
@@ -16,16 +19,19 @@ def dropout(
     *,
     key: MaskKey,
     shard: Shard | None = None,
+    shared: Sequence[int] = (),
 ) -> Float64[np.ndarray, "*shape"]:
     """Inverted dropout: in training drop with probability p and multiply survivors by 1/q.
 
-    In evaluation it is the identity. A dropped element is 0 even where x is inf or NaN.
+    In evaluation it is the identity. A dropped element is 0 even where x is inf or NaN. Elements
+    that differ only in their places along the axes `shared` have one coin between them.
     Source: Srivastava et al. (2014), section 10.
     """
     scale = inverted_scale(p)
     if not training:
         return x
-    return np.multiply(x, scale, out=np.zeros_like(x), where=keep_mask(key, x.shape, p, shard))
+    keep = keep_mask(key, x.shape, p, shard, shared)
+    return np.multiply(x, scale, out=np.zeros_like(x), where=keep)
 
 
 def dropout_backward(
@@ -55,8 +61,9 @@ def vanilla_dropout(
 
     Source: Srivastava et al. (2014), section 4, whose p is our q.
     """
-    q = 1 - realised_rate(p)
-    return np.where(keep_mask(key, x.shape, p, shard), x, 0.0) if training else x * q
+    if not training:
+        return x * (1 - realised_rate(p))
+    return np.where(keep_mask(key, x.shape, p, shard), x, 0.0)
 
 
 def vanilla_dropout_backward(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint
 
 from dropout import MaskKey, Shard, functional, nn, reference
-from dropout.layers.bernoulli import draw_seed, seed_tensor
 from dropout.mask import inverted_scale, keep_mask, realised_rate
+from dropout.op import coins, draw_seed
 from tests import strategies
 from tests.statistics import plausible_count, plausible_mean
 
@@ -63,7 +63,7 @@ def test_a_window_of_a_tensor_too_large_to_hold():
 
 @given(strategies.words(64))
 def test_every_seed_of_64_bits_keeps_its_bits(seed):
-    assert int(seed_tensor(MaskKey(seed))) % 2**64 == seed
+    assert int(coins(MaskKey(seed))[0]) % 2**64 == seed
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0])

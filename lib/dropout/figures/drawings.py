@@ -16,7 +16,7 @@ def curve(
     colour: str,
     **line,
 ) -> None:
-    """The mean of several runs, with a band from the least to the greatest and a label at its end."""
+    """The mean of several runs, a band from the least to the greatest, and a label at its end."""
     mean = runs.mean(axis=0)
     ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=PALETTE[colour], alpha=0.2, lw=0)
     ax.plot(x, mean, color=PALETTE[colour], **line)
@@ -55,9 +55,7 @@ def network(ax: Axes, kept: list[Bool[np.ndarray, "units"]]) -> None:
         [(layer, unit - (len(units) - 1) / 2) for unit in range(len(units))]
         for layer, units in enumerate(kept)
     ]
-    for left, right, left_kept, right_kept in zip(
-        places, places[1:], kept, kept[1:], strict=False
-    ):
+    for left, right, left_kept, right_kept in zip(places, places[1:], kept, kept[1:], strict=False):
         for (x0, y0), a in zip(left, left_kept, strict=True):
             for (x1, y1), b in zip(right, right_kept, strict=True):
                 if a and b:

@@ -35,7 +35,7 @@ _RC = {
     "axes.spines.right": False,
     "axes.edgecolor": PALETTE["grey"],
     "axes.labelcolor": PALETTE["ink"],
-    "axes.prop_cycle": plt.cycler(color=[c for n, c in PALETTE.items() if n not in ("ink", "grey")]),
+    "axes.prop_cycle": plt.cycler(color=list(PALETTE.values())[:6]),
     "text.color": PALETTE["ink"],
     "xtick.color": PALETTE["grey"],
     "ytick.color": PALETTE["grey"],

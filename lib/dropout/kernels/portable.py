@@ -1,10 +1,13 @@
 """Masked scale from plain torch integer operations: any device, the same bits as `dropout.mask`."""
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
-from dropout.mask import LANES, MASK32, Shard, runs
+from dropout.mask import LANES, MASK32
+from dropout.shard import Shard, runs
 
 
 def philox4x32(
@@ -35,16 +38,26 @@ def lanes(
     return lane.gather(1, position)
 
 
+empty_like = torch.empty_like
+
+
 def masked_scale(
-    x: Float[Tensor, "*shape"],
+    x: Tensor,
+    out: Tensor,
     seed: int,
     stream: int,
     step: int,
     threshold: int,
     scale: float,
-    shard: Shard,
-) -> Float[Tensor, "*shape"]:
-    """x · scale where the lane reaches the threshold, exactly 0 elsewhere whatever x is there."""
-    starts, width = runs(tuple(x.shape), shard)
+    shift: float,
+    dropped: float,
+    whole: Sequence[int],
+    start: Sequence[int],
+) -> None:
+    """Write `dropout.op.masked_scale` of x into `out`, which may be x."""
+    shape = tuple(min(n, 1) if w == 1 else n for n, w in zip(x.shape, whole, strict=True))
+    starts, width = runs(shape, Shard(tuple(whole), tuple(start)))
     lane = lanes(seed, stream, step, torch.from_numpy(starts).to(x.device), width)
-    return (x * scale).masked_fill_(lane.view(x.shape) < threshold, 0)
+    exact = x if x.dtype == torch.float64 else x.float()
+    kept = (exact * scale + shift).to(x.dtype)
+    out.copy_(kept.masked_fill_(lane.view(shape) < threshold, dropped))

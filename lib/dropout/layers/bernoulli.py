@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from dropout.mask import MaskKey, Shard, inverted_scale, threshold
-from dropout.op import masked_scale
+from dropout.mask import MaskKey, threshold
+from dropout.op import drop
+from dropout.shard import Shard
 
 
 def dropout(
@@ -33,40 +34,7 @@ def dropout(
     tensor([[0., 2., 0., 2., 0., 2., 2., 2.],
             [0., 2., 2., 2., 0., 0., 0., 2.]])
     """
-    t = threshold(p)
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"dropout needs a floating-point tensor, got {kind}")
-    for name, value, kind in (
-        ("key", key, MaskKey),
-        ("generator", generator, Generator),
-        ("shard", shard, Shard),
-    ):
-        if value is not None and not isinstance(value, kind):
-            raise TypeError(f"{name} must be a {kind.__name__}, got {value!r}")
-    if key is not None and generator is not None:
-        raise ValueError("give a key or a generator, not both: a key needs no generator")
-    if not training or t == 0:
-        return x
-    whole, start = (x.shape, [0] * x.dim()) if shard is None else (shard.shape, shard.start)
-    stream, step = (0, 0) if key is None else (key.stream, key.step)
-    seed = draw_seed(generator) if key is None else seed_tensor(key)
-    out = masked_scale(x, seed, stream, step, t, inverted_scale(p), whole, start)
-    return x.copy_(out) if inplace else out
-
-
-def draw_seed(generator: Generator | None = None) -> Tensor:
-    """A seed of 64 random bits from a CPU generator (default: PyTorch's own), as a 0-d tensor."""
-    if generator is not None and generator.device.type != "cpu":
-        raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    seed = torch.empty((), dtype=torch.int64, device="cpu")
-    return seed.random_(-(2**63), None, generator=generator)
-
-
-def seed_tensor(key: MaskKey) -> Tensor:
-    """The 64 bits of a key's seed as a 0-d int64 tensor."""
-    signed = key.seed - 2**64 if key.seed >= 2**63 else key.seed
-    return torch.tensor(signed, dtype=torch.int64, device="cpu")
+    return drop(x, p, training=training, inplace=inplace, key=key, generator=generator, shard=shard)
 
 
 class Dropout(torch.nn.Dropout):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from dropout.training.data import Images
 
 @dataclass(frozen=True)
 class History:
-    """What was measured after every epoch, in evaluation mode: mean cross-entropy (nats), accuracy."""
+    """Mean cross-entropy (nats) and accuracy after every epoch, in evaluation mode."""
 
     train_loss: Float64[np.ndarray, "*seeds epochs"]
     validation_loss: Float64[np.ndarray, "*seeds epochs"]
@@ -34,7 +35,7 @@ def mlp(*widths: int, p: float = 0.0, p_input: float = 0.0) -> nn.Sequential:
     `widths` runs from the inputs to the outputs: mlp(64, 256, 10) has one hidden layer.
     """
     layers: list[nn.Module] = [Dropout(p_input)]
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in pairwise(widths[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), Dropout(p)]
     return nn.Sequential(*layers, nn.Linear(*widths[-2:])).double()
 

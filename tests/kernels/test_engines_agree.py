@@ -1,0 +1,190 @@
+"""The fast engines write the bits that the portable one writes, and it the definition's."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from dropout import MaskKey
+from dropout.kernels import cpu, cuda, portable
+from dropout.mask import inverted_scale, keep_mask, threshold
+from dropout.shard import place
+from tests.kernels.cases import CASES, DTYPES, SEED
+
+STREAM, STEP, P = 3, 2**32 - 1, 0.3
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+def write(engine, x, shared, shard, p=P, numbers=None, out=None):
+    out = torch.empty_like(x) if out is None else out
+    numbers = numbers or (inverted_scale(p), 0.0, 0.0)
+    coins = place(x.shape, shard, shared)
+    engine.masked_scale(x, out, SEED, STREAM, STEP, threshold(p), *numbers, *coins)
+    return out
+
+
+def same_bits(a, b):
+    word = {8: torch.int64, 4: torch.int32, 2: torch.int16}[a.element_size()]
+    return torch.equal(a.view(word), b.view(word))
+
+
+@every_dtype
+@every_case
+def test_portable_selects_what_the_definition_keeps(case, dtype):
+    x, shared, shard = case
+    out = write(portable, x.to(dtype), shared, shard, numbers=(0.0, 1.0, -1.0))
+    keep = keep_mask(MaskKey(SEED + 2**64, STREAM, STEP), x.shape, P, shard, shared)
+    assert np.array_equal(out.float().numpy() > 0, np.broadcast_to(keep, x.shape))
+
+
+@every_dtype
+@every_case
+def test_numba_equals_portable(case, dtype):
+    x, shared, shard = case
+    x = x.to(dtype)
+    for numbers in ((inverted_scale(P), 0.0, 0.0), (0.7, 0.3, -1.7)):
+        expected = write(portable, x, shared, shard, numbers=numbers)
+        out = write(cpu, x, shared, shard, numbers=numbers)
+        assert same_bits(out, expected)
+        assert out.stride() == expected.stride()
+
+
+# Triton's interpreter truncates where a GPU rounds to bfloat16: there, numbers that need no
+# rounding show that the right elements are scaled.
+EXACT = (2.0, 0.0, -1.5)
+
+
+@every_dtype
+@every_case
+def test_triton_equals_portable(case, dtype):
+    x, shared, shard = case
+    x = x.to(dtype)
+    numbers = EXACT if dtype == torch.bfloat16 and DEVICE == "cpu" else (0.7, 0.3, -1.7)
+    expected = write(portable, x, shared, shard, numbers=numbers)
+    out = write(cuda, x.to(DEVICE), shared, shard, numbers=numbers)
+    assert same_bits(out.cpu(), expected)
+
+
+@pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
+@pytest.mark.parametrize("p", [2.0**-16, 1 - 2.0**-16, 1.0])
+def test_extreme_rates_agree_with_the_definition(engine, p):
+    x = torch.ones(5000, device=DEVICE if engine is cuda else "cpu")
+    keep = keep_mask(MaskKey(SEED + 2**64, STREAM, STEP), x.shape, p)
+    assert np.array_equal(write(engine, x, (), None, p).cpu().numpy() != 0, keep)
+
+
+@pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
+@every_dtype
+def test_nothing_leaks_from_a_dropped_element(engine, dtype):
+    x = torch.tensor([torch.nan, torch.inf, -torch.inf, -0.0], dtype=dtype).repeat(100)
+    x = x.to(DEVICE if engine is cuda else "cpu")
+    out = write(engine, x, (), None).cpu()
+    keep = torch.from_numpy(keep_mask(MaskKey(SEED + 2**64, STREAM, STEP), (400,), P))
+    zeros = torch.zeros(400, dtype=dtype)
+    assert same_bits(out[~keep], zeros[~keep])
+    assert torch.equal(out.isnan(), x.cpu().isnan() & keep)
+
+
+@pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
+@every_case
+def test_writing_into_the_input_changes_nothing_else(engine, case):
+    x, shared, shard = case
+    x = torch.empty_like(x).copy_(x)  # an expanded tensor cannot be written to
+    x = x.to(DEVICE if engine is cuda else "cpu")
+    expected = write(engine, x, shared, shard)
+    assert same_bits(write(engine, x, shared, shard, out=x), expected)
+
+
+def test_the_output_may_lie_otherwise_than_the_input():
+    x = CASES["channels last"][0]
+    expected = write(portable, x, (), None)
+    for engine in (cpu, cuda):
+        into = torch.empty(x.shape, device=DEVICE if engine is cuda else "cpu")
+        assert torch.equal(write(engine, x.to(into.device), (), None, out=into).cpu(), expected)
+
+
+@pytest.mark.parametrize("case", [((1 << 20) + 5,), (16, 64, 1024), (3, 7, 50000)], ids=str)
+@pytest.mark.parametrize("shared", [(), (0,), (-1,)], ids=str)
+def test_threads_share_the_work_and_not_the_result(case, shared):
+    x = torch.linspace(-1, 1, int(np.prod(case))).reshape(case)
+    before = torch.get_num_threads()
+    try:
+        outs = []
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            outs.append(write(cpu, x, shared, None))
+    finally:
+        torch.set_num_threads(before)
+    keep = keep_mask(MaskKey(SEED + 2**64, STREAM, STEP), x.shape, P, None, shared)
+    assert torch.equal(outs[0] != 0, torch.from_numpy(keep) & (x != 0))
+    assert torch.equal(outs[0], outs[1])
+    assert torch.equal(outs[0], outs[2])
+
+
+def run(code):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_imports_no_compiler():
+    code = "import sys, dropout.nn; print([m for m in ('numba', 'triton') if m in sys.modules])"
+    assert run(code) == "[]\n"
+
+
+def test_without_numba_one_notice_and_the_same_mask():
+    code = """
+import sys, warnings
+sys.modules["numba"] = None
+import torch
+from dropout import MaskKey, functional
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    outs = [functional.dropout(torch.ones(64), key=MaskKey(5)) for _ in range(2)]
+print([str(w.message) for w in caught if "dropout" in str(w.message)])
+print(outs[0].tolist() == outs[1].tolist(), outs[1].tolist())
+"""
+    notices, same = run(code).splitlines()
+    assert notices.count("numba") == 1
+    expected = write_ones()
+    assert same == f"True {expected}"
+
+
+def write_ones():
+    keep = keep_mask(MaskKey(5), (64,), 0.5)
+    return np.where(keep, 2.0, 0.0).tolist()
+
+
+def test_a_second_process_finds_the_code_compiled():
+    code = """
+import torch
+from dropout.kernels import cpu
+print(cpu._compiled(torch.float32).function.cache_hits)
+"""
+    run(code)
+    assert run(code) == "1\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_has_threads_of_its_own():
+    code = """
+import os, torch
+from dropout import MaskKey, functional
+x = torch.ones(1 << 20)
+torch.set_num_threads(2)
+expected = functional.dropout(x, key=MaskKey(5)).numpy()
+child = os.fork()
+if not child:
+    out = functional.dropout(x, key=MaskKey(5)).numpy()  # torch's own threads hang in a child
+    os._exit(0 if (out == expected).all() else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run("import warnings; warnings.simplefilter('ignore')\n" + code) == "0\n"

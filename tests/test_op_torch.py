@@ -1,0 +1,170 @@
+"""The operator under PyTorch's machinery: autograd of any mode, torch.func, compile, export."""
+
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from dropout import MaskKey, functional, nn
+from dropout.op import drop
+
+KEY = MaskKey(2**63 + 7, stream=1)
+# torch's own uses of torch.jit.script warn, on first use of forward mode and of the compiler.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+
+
+def keyed(x):
+    return drop(x, 0.3, (-1,), scale=0.7, shift=0.5, dropped=-1.0, key=KEY)
+
+
+def leaf(*shape):
+    n = torch.Size(shape).numel()
+    return torch.linspace(-2, 2, n, dtype=torch.double).view(shape).requires_grad_()
+
+
+def after_seed(function, *arguments):
+    torch.manual_seed(5)
+    return function(*arguments)
+
+
+def model():
+    layers = torch.nn.Linear(8, 8), nn.Dropout(0.5), torch.nn.Tanh(), nn.Dropout(0.2)
+    return torch.nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("f", [keyed, lambda x: functional.dropout(x, 0.3, key=KEY)])
+def test_gradients_pass_every_mode_of_gradcheck(f):
+    assert torch.autograd.gradcheck(
+        f,
+        leaf(4, 5),
+        check_forward_ad=True,
+        check_batched_grad=True,
+        check_batched_forward_grad=True,
+    )
+    assert torch.autograd.gradgradcheck(
+        f, leaf(4, 5), check_fwd_over_rev=True, check_rev_over_rev=True, check_batched_grad=True
+    )
+
+
+def test_a_write_in_place_carries_its_tangent():
+    x, tangent = torch.ones(64), torch.arange(1.0, 65.0)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x.clone(), tangent.clone())
+        out = functional.dropout(dual, inplace=True, key=KEY)
+        found = torch.autograd.forward_ad.unpack_dual(out).tangent
+    assert torch.equal(found, functional.dropout(tangent, key=KEY))
+
+
+def test_a_write_in_place_counts_as_one():
+    x, before = torch.ones(64), torch.ones(64)._version
+    functional.dropout(x, inplace=True, key=KEY)
+    assert x._version == before + 1
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_output_and_gradient_keep_the_memory_format(layout):
+    x = torch.ones(2, 3, 4, 5).contiguous(memory_format=layout).requires_grad_()
+    out = functional.dropout(x, key=KEY)
+    (gradient,) = torch.autograd.grad(out, x, torch.ones_like(out))
+    assert out.is_contiguous(memory_format=layout)
+    assert gradient.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpoints_replay_the_mask(reentrant):
+    net, x = model(), torch.linspace(-1, 1, 32).view(4, 8).requires_grad_()
+    plain = after_seed(net, x)
+    replayed = after_seed(lambda: checkpoint(net, x, use_reentrant=reentrant))
+    assert torch.equal(plain, replayed)
+    a = torch.autograd.grad(plain.sum(), net[0].weight)[0]
+    replayed.sum().backward()
+    assert torch.equal(a, net[0].weight.grad)
+
+
+# --- torch.func ---------------------------------------------------------------------------------
+
+
+def test_under_vmap_a_key_does_what_it_does_in_a_loop():
+    x = leaf(6, 4, 5).detach()
+    loop = torch.stack([keyed(a) for a in x])
+    assert torch.equal(torch.vmap(keyed)(x), loop)
+    assert torch.equal(torch.vmap(keyed, in_dims=2)(x.movedim(0, 2)), loop)
+    nested = torch.vmap(torch.vmap(lambda a: functional.dropout(a, key=KEY)))(x)
+    assert torch.equal(nested, functional.dropout(x[0, 0], key=KEY).ne(0) * x * 2)
+
+
+def test_vmap_asks_for_one_mask_or_many():
+    x = torch.ones(5, 64)
+    same = after_seed(torch.vmap(functional.dropout, randomness="same"), x)
+    assert torch.equal(same, after_seed(functional.dropout, x[0]).expand(5, 64))
+    different = after_seed(torch.vmap(functional.dropout, randomness="different"), x)
+    loop = after_seed(lambda: torch.stack([functional.dropout(a) for a in x]))
+    assert torch.equal(different, loop)
+    unbatched = torch.vmap(lambda a: functional.dropout(x[0]) * a, randomness="different")(x)
+    assert len({tuple(row.tolist()) for row in unbatched}) == 5
+    with pytest.raises(RuntimeError, match="randomness"):
+        torch.vmap(functional.dropout)(x)
+
+
+def test_jacobians_of_both_modes_and_examples_gradients_agree():
+    x = leaf(3, 5).detach()
+    assert torch.equal(torch.func.jacfwd(keyed)(x), torch.func.jacrev(keyed)(x))
+    each = torch.func.vmap(torch.func.grad(lambda a: keyed(a).square().sum()))(x)
+    loop = [torch.func.grad(lambda a: keyed(a).square().sum())(a) for a in x]
+    assert torch.equal(each, torch.stack(loop))
+
+
+# --- compiler and export ------------------------------------------------------------------------
+
+
+def tangled(x):
+    """Five draws used in another order than drawn: a compiler could reorder them or merge them."""
+    outs = [functional.dropout(x * i, 0.5) for i in range(1, 6)]
+    return torch.stack([outs[3], outs[0], outs[4], outs[1]])
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_whole_it_draws_the_masks_of_eager_mode(backend):
+    x = torch.linspace(1, 2, 64).requires_grad_()
+    compiled = torch.compile(tangled, fullgraph=True, backend=backend)
+    for seed in range(3):
+        results = []
+        for function in (tangled, compiled):
+            torch.manual_seed(seed)
+            out = function(x)
+            results.append((out, *torch.autograd.grad(out.sum(), x), torch.get_rng_state()))
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_a_compiled_step_is_a_new_mask_and_no_new_graph():
+    counter = torch._dynamo.testing.CompileCounter()
+
+    @torch.compile(fullgraph=True, backend=counter)
+    def compiled(x, step):
+        return functional.dropout(x, key=MaskKey(7, 1, step))
+
+    x = torch.ones(64)
+    for step in range(6):
+        assert torch.equal(compiled(x, step), functional.dropout(x, key=MaskKey(7, 1, step)))
+    assert counter.frame_count <= 3  # 0 and 1 are special to the compiler, the rest is a symbol
+
+
+def test_compiled_in_place_writes_into_the_input():
+    compiled = torch.compile(
+        lambda x: functional.dropout(x, inplace=True, key=KEY), fullgraph=True, backend="aot_eager"
+    )
+    x = torch.ones(64)
+    compiled(x)
+    assert torch.equal(x, functional.dropout(torch.ones(64), key=KEY))
+
+
+def test_an_exported_model_draws_in_training_and_is_rid_of_dropout_in_evaluation():
+    net, x = model(), torch.linspace(-1, 1, 32).view(4, 8)
+    exported = torch.export.export(net.train(), (x,))
+    assert torch.equal(after_seed(exported.module(), x), after_seed(net, x))
+    graph = torch.export.export(net.eval(), (x,)).graph
+    assert not [node for node in graph.nodes if "dropout" in str(node.target)]
+
+
+def test_the_drawing_of_seeds_keeps_pytorchs_rules():
+    checks = ("test_schema", "test_faketensor", "test_autograd_registration")
+    torch.library.opcheck(torch.ops.dropout.draw_seed.default, (), test_utils=checks)
