@@ -11,6 +11,8 @@ export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help book test lab notebooks test-latest lint pins clean
+# Under -j too: `make test` must not look at a book that `make book` is still writing.
+.NOTPARALLEL:
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
@@ -84,7 +86,7 @@ pins: ## resolve anew what the direct pins in requirements.txt need
 	@sed -n 's/^\([^#=]*\)==.*/^\1==/p' _build/pins.txt >_build/direct.txt
 	@$(PYTHON) -m venv --clear .venv-pins
 	@.venv-pins/bin/python -m pip install --quiet -r _build/pins.txt
-	@.venv-pins/bin/python -m pip freeze --all --exclude pip | grep -viE '^(nvidia|cuda|triton)' | \
+	@.venv-pins/bin/python -m pip freeze --all --exclude pip | grep -viE '^(nvidia|cuda)' | \
 	grep -vif _build/direct.txt >>_build/pins.txt
 	@echo '-e .' >>_build/pins.txt; mv _build/pins.txt requirements.txt
 

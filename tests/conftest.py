@@ -1,4 +1,4 @@
-"""What all tests share: one seed, one plotting backend, and a word on the versions they run with."""
+"""What all tests share: a seed, a plotting backend, and a word on the versions they run with."""
 
 import re
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +10,7 @@ import torch
 from hypothesis import settings
 
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
-PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+PIN = re.compile(r"^([\w.-]+)==([^\s;]+)", re.MULTILINE)
 
 mpl.use("agg")
 settings.register_profile("deterministic", derandomize=True, deadline=None, database=None)
@@ -18,7 +18,7 @@ settings.load_profile("deterministic")
 
 
 def differences_from_pins(requirements: str) -> list[str]:
-    """What this environment has otherwise than `requirements` pins, as "numpy 2.4.1 (pinned 2.4.6)".
+    """What differs here from the pins in `requirements`, as "numpy 2.4.1 (pinned 2.4.6)".
 
     A local version such as 2.13.0+cpu is another build of the same release, and equal to it.
     """

@@ -79,7 +79,7 @@ def measure(functions: dict[str, Callable[[], object]], device: str) -> dict[str
     for name, function in functions.items():
         sample(function, 2, device)  # compiles, and touches the memory
         repeats[name] = max(1, int(BUDGET / 4 / sample(function, 3, device)))
-    times = {name: [] for name in functions}
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(SAMPLES):
         for name, function in functions.items():
             times[name].append(sample(function, repeats[name], device))

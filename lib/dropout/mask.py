@@ -36,7 +36,7 @@ class MaskKey:
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool):
                 raise TypeError(f"{name} must be an integer, got {value!r}")
-            if not 0 <= value < 1 << bits:
+            if not 0 <= int(value) < 1 << bits:
                 raise ValueError(f"{name} must be in [0, 2**{bits}), got {value}")
             object.__setattr__(self, name, int(value))
 

@@ -4,6 +4,7 @@ The page recolours figures in dark mode, so they are drawn in dark ink on nothin
 """
 
 import sys
+from typing import Any
 
 import matplotlib.pyplot as plt
 
@@ -19,7 +20,7 @@ PALETTE = {
     "grey": "#6e7781",
 }
 
-_RC = {
+_RC: dict[Any, Any] = {
     "figure.figsize": (6.8, 3.4),
     "figure.constrained_layout.use": True,
     "figure.facecolor": "none",

@@ -37,7 +37,7 @@ def mlp(*widths: int, p: float = 0.0, p_input: float = 0.0) -> nn.Sequential:
     layers: list[nn.Module] = [Dropout(p_input)]
     for inputs, outputs in pairwise(widths[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), Dropout(p)]
-    return nn.Sequential(*layers, nn.Linear(*widths[-2:])).double()
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1])).double()
 
 
 def fit(
