@@ -205,8 +205,8 @@ def _backward(ctx, grad):
 
 def _batched(info, in_dims, x, seed, *rest):
     if in_dims[1] is None:  # one seed: the examples share their coins
-        x, (whole, start) = x.movedim(in_dims[0], 0), rest[-2:]
-        return masked_scale(x, seed, *rest[:-2], whole=[1, *whole], start=[0, *start]), 0
+        rest = (*rest[:-2], [1, *rest[-2]], [0, *rest[-1]])
+        return masked_scale(x.movedim(in_dims[0], 0), seed, *rest), 0
     examples = [x] * info.batch_size if in_dims[0] is None else x.unbind(in_dims[0])
     outs = [masked_scale(a, s, *rest) for a, s in zip(examples, seed.unbind(), strict=True)]
     return torch.stack(outs), 0
