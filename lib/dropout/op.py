@@ -66,7 +66,7 @@ def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tens
 
     The seed is a 0-d int64 tensor on the CPU, so that drawing one waits for no device.
     """
-    if not isinstance(generator, Generator | None):
+    if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
     if key is None:
         return draw_seed(generator), 0, 0

@@ -30,7 +30,7 @@ def place(
     shape, rank = tuple(shape), len(shape)
     if shard is None and not shared:
         return shape, (0,) * rank
-    if not isinstance(shard, Shard | None):
+    if shard is not None and not isinstance(shard, Shard):
         raise TypeError(f"shard must be a Shard, got {shard!r}")
     whole, start = (shape, (0,) * rank) if shard is None else (shard.shape, shard.start)
     if not rank == len(whole) == len(start) or any(

@@ -7,10 +7,9 @@ that both loops vectorise. Compiled code is kept on disk, so that only the first
 import ctypes
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import pairwise
 from math import prod
 
 import numba
@@ -25,7 +24,7 @@ from dropout.kernels.layout import layout
 
 COINS = 1 << 12  # at most so many in a tile: 8 KiB of lanes
 TILE = 1 << 16  # elements, about
-PART = 1 << 17  # elements: for fewer, waking a thread costs more than it saves
+PART = 1 << 18  # elements, about: for fewer, waking a thread costs more than it saves
 PAGE, MADV_HUGEPAGE = 1 << 12, 14  # Linux
 FRESH = 1 << 25  # bytes: glibc's allocator may keep what is smaller, and then it has its pages
 # NumPy has no bfloat16 and Numba no float16: both come as their bits, told apart by the sign.
@@ -191,41 +190,16 @@ def _masked_scale(
 def _compiled(dtype):
     """The C function for a data type. Called through ctypes it holds no lock on the interpreter."""
     stored, number = STORAGE[dtype]
-    pointer, word = types.CPointer, types.uint32
-    signature = types.void(
-        pointer(stored),
-        pointer(stored),
-        types.boolean,
-        types.uint64,
-        word,
-        word,
-        types.int32,
-        number,
-        number,
-        number,
-        pointer(types.uint64),
-        types.uint64,
-        types.uint64,
-    )
+    to, u32, u64 = types.CPointer, types.uint32, types.uint64
+    key, numbers, part = [u64, u32, u32, types.int32], [number] * 3, [to(u64), u64, u64]
+    signature = types.void(to(stored), to(stored), types.boolean, *key, *numbers, *part)
     function = numba.cfunc(signature, cache=True)(_masked_scale)
+
     real = ctypes.c_double if number == types.float64 else ctypes.c_float
-    address, word, long = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
-    call = ctypes.CFUNCTYPE(
-        None,
-        address,
-        address,
-        ctypes.c_bool,
-        long,
-        word,
-        word,
-        ctypes.c_int32,
-        real,
-        real,
-        real,
-        address,
-        long,
-        long,
-    )(function.address)
+    to, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+    key, numbers, part = [u64, u32, u32, ctypes.c_int32], [real] * 3, [to, u64, u64]
+    prototype = ctypes.CFUNCTYPE(None, to, to, ctypes.c_bool, *key, *numbers, *part)
+    call = prototype(function.address)
     call.function = function  # keeps the code it points to alive
     return call
 
@@ -252,9 +226,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
-def _part(x: Tensor, out: Tensor, rest: tuple, begin: int, end: int) -> None:
+def _parts(x: Tensor, out: Tensor, rest: tuple, parts: Iterator[tuple[int, int]]) -> None:
+    """Parts, until there are no more: a thread that is held up leaves them to the others."""
     # Holds the tensors, so that their memory outlives a caller who is interrupted.
-    _compiled(x.dtype)(x.data_ptr(), out.data_ptr(), *rest, begin, end)
+    run, source, target = _compiled(x.dtype), x.data_ptr(), out.data_ptr()
+    for begin, end in parts:
+        run(source, target, *rest, begin, end)
 
 
 def masked_scale(
@@ -276,13 +253,15 @@ def masked_scale(
     plan, tiles = _plan(x.shape, x.stride(), out.stride(), tuple(whole), tuple(start))
     in_place = x.data_ptr() == out.data_ptr()
     rest = (in_place, seed, stream, step, threshold, scale, shift, dropped, plan)
-    parts = min(torch.get_num_threads(), tiles, max(1, x.numel() // PART))
-    if parts == 1:
-        _part(x, out, rest, 0, tiles)
+    threads = torch.get_num_threads()
+    pieces = min(tiles, x.numel() // PART, 8 * threads) if threads > 1 else 1
+    if pieces < 2:
+        _parts(x, out, rest, iter([(0, tiles)]))
         return
-    cuts = [tiles * part // parts for part in range(parts + 1)]
-    others = [_pool().submit(_part, x, out, rest, *cut) for cut in pairwise(cuts[1:])]
-    _part(x, out, rest, 0, cuts[1])
+    parts = iter([(tiles * n // pieces, tiles * (n + 1) // pieces) for n in range(pieces)])
+    helpers = range(min(threads, pieces) - 1)
+    others = [_pool().submit(_parts, x, out, rest, parts) for _ in helpers]
+    _parts(x, out, rest, parts)
     for other in others:
         other.result()
 
