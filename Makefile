@@ -65,9 +65,11 @@ notebooks: .venv/requirements.txt ## execute the chapters and store their text o
 
 # A worker a core, so a thread a worker.
 pytest = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n logical --dist loadscope
-# The shapes in signatures are checked at run time, except where users' errors are tested.
+# The shapes in signatures are checked at run time, except where users' errors are tested and in
+# the kernels, which Numba and Triton compile.
+shapes = $(foreach m,mask shard reference op kernels.portable layers theory training figures,dropout.$(m),)
 run_tests = \
-	$(pytest) -m 'not bad_input' --jaxtyping-packages=dropout,beartype.beartype; checked=$$?; \
+	$(pytest) -m 'not bad_input' --jaxtyping-packages=$(subst $() ,,$(shapes))beartype.beartype; checked=$$?; \
 	$(pytest) -m bad_input tests; exit $$((checked + $$?))
 
 test: .venv/requirements.txt ## library, notebooks, built book
