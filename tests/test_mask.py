@@ -10,7 +10,6 @@ from scipy.stats import chisquare
 
 from dropout.mask import (
     MaskKey,
-    Shard,
     inverted_scale,
     keep_mask,
     lanes,
@@ -18,6 +17,7 @@ from dropout.mask import (
     realised_rate,
     threshold,
 )
+from dropout.shard import Shard
 from tests import strategies
 from tests.statistics import FALSE_ALARM, plausible_count
 
@@ -121,7 +121,7 @@ def test_at_rate_one_there_is_nothing_to_scale():
     assert inverted_scale(1.0) == 0
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize("p", [0, 1, Fraction(1, 2), np.float32(0.5)])
 def test_any_real_number_is_a_rate(p):
     assert threshold(p) == 65536 * p
@@ -230,7 +230,7 @@ def test_a_key_is_a_value():
     assert {MaskKey(1, 2, 3): "found"}[MaskKey(1, 2, 3)] == "found"
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 def test_numpy_integers_make_the_same_key():
     key = MaskKey(np.uint64(2**64 - 1), np.int64(2), np.uint8(3))
     assert repr(key) == "MaskKey(seed=18446744073709551615, stream=2, step=3)"
@@ -247,7 +247,7 @@ BAD_RATES = [
 ]
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize(("p", "error", "shown"), BAD_RATES)
 @pytest.mark.parametrize("function", [threshold, realised_rate, inverted_scale])
 def test_a_bad_rate_is_named(function, p, error, shown):
@@ -255,7 +255,7 @@ def test_a_bad_rate_is_named(function, p, error, shown):
         function(p)
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize(("name", "bits"), [("seed", 64), ("stream", 32), ("step", 32)])
 def test_a_bad_word_of_a_key_is_named(name, bits):
     for value in (-1, 2**bits):
@@ -276,7 +276,7 @@ BAD_SHARDS = [
 ]
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize(("whole", "start"), BAD_SHARDS)
 def test_a_shard_outside_its_whole_is_refused(whole, start):
     with pytest.raises(ValueError, match="shard") as error:
@@ -284,7 +284,7 @@ def test_a_shard_outside_its_whole_is_refused(whole, start):
     assert all(str(value) in str(error.value) for value in ((3,), whole, start))
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 def test_a_whole_of_more_elements_than_63_bits_count_is_refused():
     with pytest.raises(ValueError, match="shard"):
         keep_mask(MaskKey(0), (1, 3), 0.5, Shard((2**32, 2**32), (2**31, 0)))

@@ -92,6 +92,7 @@ def test_the_operator_keeps_pytorchs_rules():
         assert set(checks.values()) == {"SUCCESS"}
 
 
+@pytest.mark.unchecked
 def test_the_operator_stays_whole_in_a_compiled_graph():
     x = torch.linspace(1, 2, 64)
     compiled = torch.compile(op, fullgraph=True, backend="aot_eager")
@@ -103,7 +104,7 @@ def test_on_meta_tensors_only_shape_and_dtype_are_known():
     assert (out.shape, out.dtype, out.device.type) == ((4, 10**9), torch.half, "meta")
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 def test_a_shard_outside_its_whole_is_refused():
     for whole, start in (([4], [2]), ([4, 4], [0, 0]), ([2], [0])):
         with pytest.raises(ValueError, match=r"a shard of shape \(3,\) at .* does not lie inside"):

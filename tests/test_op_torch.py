@@ -122,6 +122,7 @@ def tangled(x):
     return torch.stack([outs[3], outs[0], outs[4], outs[1]])
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_compiled_whole_it_draws_the_masks_of_eager_mode(backend):
     x = torch.linspace(1, 2, 64).requires_grad_()
@@ -135,6 +136,7 @@ def test_compiled_whole_it_draws_the_masks_of_eager_mode(backend):
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.unchecked
 def test_a_compiled_step_is_a_new_mask_and_no_new_graph():
     counter = torch._dynamo.testing.CompileCounter()
 
@@ -148,6 +150,7 @@ def test_a_compiled_step_is_a_new_mask_and_no_new_graph():
     assert counter.frame_count <= 3  # 0 and 1 are special to the compiler, the rest is a symbol
 
 
+@pytest.mark.unchecked
 def test_compiled_in_place_writes_into_the_input():
     compiled = torch.compile(
         lambda x: functional.dropout(x, inplace=True, key=KEY), fullgraph=True, backend="aot_eager"

@@ -103,7 +103,7 @@ def test_mean_and_variance_are_those_of_the_formulas(p):
     assert plausible_mean(squares.mean(), variance, ((fourth - variance**2) / draws) ** 0.5)
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dropout", [function for pair in PAIRS for function in pair])
 def test_a_bad_rate_is_named_in_training_and_in_evaluation(dropout, training):

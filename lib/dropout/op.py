@@ -52,7 +52,7 @@ def drop(
             [2., 2., 2., 2.]])
     """
     t = threshold(p)
-    _check(x)
+    check(x)
     if not training or t == 0:
         return x
     whole, start = place(x.shape, shard, shared)
@@ -119,7 +119,8 @@ def masked_scale(
     return x.copy_(out) if inplace else out
 
 
-def _check(x: Tensor) -> None:
+def check(x: Tensor) -> None:
+    """Raise TypeError unless x is a dense tensor of a floating type that the engines know."""
     dense = isinstance(x, Tensor) and x.layout == torch.strided
     if not dense or x.dtype not in DTYPES:
         kind = type(x).__name__ if not isinstance(x, Tensor) else x.dtype if dense else x.layout

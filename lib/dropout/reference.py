@@ -4,12 +4,13 @@ p is the drop rate and q = 1 - p the keep probability that the mask realises.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Int, Int64
 
-from dropout.mask import MaskKey, inverted_scale, keep_mask, realised_rate
-from dropout.shard import Shard
+from dropout.mask import MaskKey, inverted_scale, keep_mask, lanes, realised_rate
+from dropout.shard import Shard, place, runs
 
 
 def dropout(
@@ -76,3 +77,303 @@ def vanilla_dropout_backward(
 ) -> Float64[np.ndarray, "*shape"]:
     """The gradient of `vanilla_dropout` with respect to x: the same operation on the gradient."""
     return vanilla_dropout(grad, p, training, key=key, shard=shard)
+
+
+def dropout1d(
+    x: Float64[np.ndarray, "*batch channels length"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*batch channels length"]:
+    """Dropout with one coin for each channel: Tompson et al. (2015), section 3.2."""
+    return _dropout_shared(x, (-1,), p, training, key, shard)
+
+
+def dropout2d(
+    x: Float64[np.ndarray, "batch channels *map"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "batch channels *map"]:
+    """Dropout with one coin for each channel: Tompson et al. (2015), section 3.2."""
+    return _dropout_shared(x, range(2, x.ndim), p, training, key, shard)
+
+
+def dropout3d(
+    x: Float64[np.ndarray, "*batch channels depth height width"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*batch channels depth height width"]:
+    """Dropout with one coin for each channel: Tompson et al. (2015), section 3.2."""
+    return _dropout_shared(x, (-3, -2, -1), p, training, key, shard)
+
+
+def drop_path(
+    x: Float64[np.ndarray, "batch *shape"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "batch *shape"]:
+    """Dropout with one coin for each example: Huang et al. (2016), equation 2, inverted."""
+    return _dropout_shared(x, range(1, x.ndim), p, training, key, shard)
+
+
+def _dropout_shared(x, shared, p, training, key, shard):
+    if not training:
+        return x
+    return np.where(keep_mask(key, x.shape, p, shard, tuple(shared)), x * inverted_scale(p), 0.0)
+
+
+SATURATION = -1.7580993408473769  # α' = -λα, where SELU ends on the left
+
+
+def alpha_dropout(
+    x: Float64[np.ndarray, "*shape"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+    shared: Sequence[int] = (),
+) -> Float64[np.ndarray, "*shape"]:
+    """Dropout to α' that keeps mean 0 and variance 1: Klambauer et al. (2017).
+
+    y = a (x m + α' (1 - m)) + b with a = (q + α'² p q)^(-1/2) and b = -a p α', so that y = a q α'
+    where it drops. At p = 1, where a is infinite, y has its limit 0.
+    """
+    p, asked = realised_rate(p), p
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return np.zeros_like(x)
+    q = 1 - p
+    a = (q + SATURATION**2 * p * q) ** -0.5
+    kept, dropped = a * x - a * p * SATURATION, a * q * SATURATION
+    return np.where(keep_mask(key, x.shape, asked, shard, shared), kept, dropped)
+
+
+def feature_alpha_dropout(
+    x: Float64[np.ndarray, "batch channels *map"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "batch channels *map"]:
+    """`alpha_dropout` with one coin for each channel."""
+    return alpha_dropout(x, p, training, key=key, shard=shard, shared=tuple(range(2, x.ndim)))
+
+
+def words(
+    key: MaskKey, starts: Int64[np.ndarray, "runs"], width: int
+) -> Float64[np.ndarray, "runs width"]:
+    """The 32 random bits of each of the `width` elements from each start: the noise's coins.
+
+    Element i has word i % 4 of block i // 4, whose halves are lanes 2i and 2i + 1.
+    """
+    halves = lanes(key, 2 * starts, 2 * width).astype(np.float64)
+    return halves[:, ::2] + 2.0**16 * halves[:, 1::2]
+
+
+def uout(
+    x: Float64[np.ndarray, "*shape"],
+    beta: float = 0.1,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*shape"]:
+    """x + x r, r from U(-beta, beta), the middle of one of 2³² equal parts: Li et al. (2018)."""
+    if not training:
+        return x
+    uniform = (2 * words(key, *runs(x.shape, shard)) + 1) / 2**32 - 1
+    return x * (1 + beta * uniform.reshape(x.shape))
+
+
+def gaussian_dropout(
+    x: Float64[np.ndarray, "*shape"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*shape"]:
+    """x times N(1, p/q), with p and q as asked for: Srivastava et al. (2014), section 10."""
+    if not training:
+        return x
+    return x * (1 + (p / (1 - p)) ** 0.5 * standard_normal(key, x.shape, shard))
+
+
+def standard_normal(
+    key: MaskKey, shape: tuple[int, ...], shard: Shard | None = None
+) -> Float64[np.ndarray, "..."]:
+    """Box-Muller: of words u, v of elements 2j and 2j + 1, the normals of these two elements.
+
+    They are r cos θ and r sin θ with r² = -2 log((u + 1) / 2³²) and θ = 2π v / 2³².
+    """
+    starts, width = runs(shape, shard)
+    pair, odd = np.divmod(starts, 2)
+    word = words(key, 2 * pair, 2 * (width // 2 + 1))
+    radius = np.sqrt(-2 * np.log((word[:, ::2] + 1) / 2**32))
+    angle = 2 * np.pi / 2**32 * word[:, 1::2]
+    normals = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(word.shape)
+    return np.take_along_axis(normals, odd[:, None] + np.arange(width), axis=1).reshape(shape)
+
+
+def drop_block2d(
+    x: Float64[np.ndarray, "*batch height width"],
+    p: float,
+    block_size: int,
+    training: bool = True,
+    *,
+    per_channel: bool = True,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*batch height width"]:
+    """Square blocks of a map drop: Ghiasi et al. (2018), but for γ and the scale.
+
+    Each top left corner that a block can have drops it where its word is below γ in units of 2⁻³².
+    Survivors are divided by their own probability to stay, (1 - γ)^n_ij.
+    """
+    if not training:
+        return x
+    whole, start = place(x.shape, shard, () if per_channel else (-3,))
+    *batch, height, width = whole
+    gamma = block_threshold(p, height, width, block_size)
+    corners = (*batch, height - block_size + 1, width - block_size + 1)
+    hit = words(key, *runs(corners)).reshape(corners) < gamma
+    kept = np.ones(whole, bool)
+    for i, j in np.ndindex(*corners[-2:]):
+        kept[..., i : i + block_size, j : j + block_size] &= ~hit[..., i, j, None, None]
+    n = np.outer(block_covers(height, block_size), block_covers(width, block_size))
+    stay = np.broadcast_to((1 - gamma / 2**32) ** n, whole)
+    part = tuple(slice(s, s + m) for s, m in zip(start, x.shape, strict=True))
+    return np.divide(x, stay[part], out=np.zeros_like(x), where=kept[part])
+
+
+def block_covers(length: int, block_size: int) -> Int64[np.ndarray, "..."]:
+    """How many blocks cover each place of one axis of a map: n_ij is one axis's times the other's.
+
+    >>> block_covers(6, block_size=3).tolist()
+    [1, 2, 3, 3, 2, 1]
+    """
+    i = np.arange(length)
+    return np.minimum(i, length - block_size) - np.maximum(i - block_size + 1, 0) + 1
+
+
+@lru_cache
+def block_threshold(p: float, height: int, width: int, block_size: int) -> int:
+    """γ · 2³²: the smallest for which a share p of the map drops, mean_ij 1 - (1 - γ)^n_ij ≥ p.
+
+    >>> block_threshold(0.1, 7, 7, block_size=7) / 2**32  # one block, the map
+    0.10000000009313226
+    """
+    n = np.outer(block_covers(height, block_size), block_covers(width, block_size))
+    low, high = 0, 2**32
+    while low < high:
+        gamma = (low + high) // 2
+        with np.errstate(divide="ignore"):  # log 0 where γ = 1
+            share = -np.expm1(n * np.log1p(-gamma / 2**32)).mean()
+        low, high = (low, gamma) if share >= p else (gamma + 1, high)
+    return low
+
+
+def max_norm(
+    weight: Float64[np.ndarray, "units *incoming"], c: float
+) -> Float64[np.ndarray, "units *incoming"]:
+    """Each unit's incoming weights, scaled down to norm c where longer: Srivastava et al., 5.1."""
+    norm = np.sqrt((weight**2).sum(axis=tuple(range(1, weight.ndim)), keepdims=True))
+    return np.where(norm > c, weight * (c / norm), weight)
+
+
+def locked_dropout(
+    x: Float64[np.ndarray, "time *batch features"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    batch_first: bool = False,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "time *batch features"]:
+    """Dropout with one coin for all time steps: Gal and Ghahramani (2016), section 4."""
+    if not training:
+        return x
+    time = 1 if batch_first and x.ndim == 3 else 0
+    kept = keep_mask(key, x.shape, p, shard, shared=(time,))
+    return np.where(kept, x * inverted_scale(p), 0.0)
+
+
+def drop_connect(
+    x: Float64[np.ndarray, "examples *time inputs"],
+    weight: Float64[np.ndarray, "outputs inputs"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    per_example: bool = False,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "examples *time outputs"]:
+    """A linear layer whose weights drop: Wan et al. (2013), equation 2."""
+    if per_example:
+        weight = np.broadcast_to(weight, (len(x), *weight.shape))
+    dropped = dropout(weight, p, training, key=key, shard=shard)
+    return np.einsum("n...i,noi->n...o" if per_example else "n...i,oi->n...o", x, dropped)
+
+
+def embedding_dropout(
+    tokens: Int[np.ndarray, "*shape"],
+    weight: Float64[np.ndarray, "words features"],
+    p: float = 0.1,
+    training: bool = True,
+    *,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*shape features"]:
+    """A lookup in a table whose rows drop: Merity, Keskar and Socher (2018), section 4.3."""
+    if not training:
+        return weight[tokens]
+    kept = keep_mask(key, weight.shape, p, shard, shared=(1,))
+    return np.where(kept, weight * inverted_scale(p), 0.0)[tokens]
+
+
+def word_dropout(
+    tokens: Int[np.ndarray, "*shape"],
+    p: float = 0.1,
+    training: bool = True,
+    *,
+    replacement: int,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Int[np.ndarray, "*shape"]:
+    """Tokens of which some become the unknown word: Bowman et al. (2016), section 3.1."""
+    if not training:
+        return tokens
+    return np.where(keep_mask(key, tokens.shape, p, shard), tokens, replacement)
+
+
+def attention(
+    queries: Float64[np.ndarray, "*batch targets features"],
+    keys: Float64[np.ndarray, "*batch sources features"],
+    values: Float64[np.ndarray, "*batch sources outputs"],
+    p: float = 0.0,
+    training: bool = True,
+    *,
+    mask: Bool[np.ndarray, "..."] | None = None,
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*batch targets outputs"]:
+    """Scaled dot-product attention with dropout on its weights: Vaswani et al. (2017), eq. 1."""
+    scores = np.exp(queries @ np.swapaxes(keys, -1, -2) / np.sqrt(queries.shape[-1]))
+    if mask is not None:
+        scores = np.where(mask, scores, 0.0)
+    weights = scores / scores.sum(-1, keepdims=True)
+    return dropout(weights, p, training, key=key, shard=shard) @ values

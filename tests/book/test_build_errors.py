@@ -28,7 +28,7 @@ chapters:
 """
 LEDGER = "- {id: C10, source: [T], claim: It holds., verdict: open}\n"
 
-pytestmark = pytest.mark.bad_input
+pytestmark = pytest.mark.unchecked
 
 
 @pytest.fixture(scope="module")

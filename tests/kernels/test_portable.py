@@ -20,7 +20,7 @@ def dropped(x, key, p, place=None):
     t, scale = threshold(p), inverted_scale(p)
     out = torch.empty_like(x)
     whole, start = place.shape, place.start
-    portable.masked_scale(x, out, key.seed, key.stream, key.step, t, scale, 0, 0, whole, start)
+    portable.masked_scale(x, out, key.seed, key.stream, key.step, t, scale, 0.0, 0.0, whole, start)
     return out
 
 

@@ -281,7 +281,7 @@ DROPPERS = {
 }
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize("drop", DROPPERS.values(), ids=DROPPERS)
 def test_a_bad_rate_is_named(drop):
     for p in (-0.1, 1.1, float("nan")):
@@ -292,7 +292,7 @@ def test_a_bad_rate_is_named(drop):
             drop(p)
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
     ("x", "shown"),
@@ -310,20 +310,20 @@ def test_what_is_not_a_floating_point_tensor_is_named(x, shown, training):
             drop(x, 0.5, training)
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 def test_key_and_generator_together_are_refused():
     with pytest.raises(ValueError, match="key or a generator, not both"):
         functional.dropout(ones(3), key=KEY, generator=torch.Generator())
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 def test_a_generator_of_another_device_is_named():
     elsewhere = SimpleNamespace(device=torch.device("cuda", 0))
     with pytest.raises(ValueError, match="generator must be on the CPU, got one on cuda:0"):
         draw_seed(elsewhere)
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize("argument", ["key", "generator", "shard"])
 def test_a_key_generator_or_shard_of_another_type_is_named(argument):
     for value in (5, "one"):
@@ -331,7 +331,7 @@ def test_a_key_generator_or_shard_of_another_type_is_named(argument):
             functional.dropout(ones(3), **{argument: value})
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize(("whole", "start"), [((4,), (2,)), ((4,), (-1,)), ((4, 4), (0, 0))])
 def test_a_shard_outside_its_whole_is_refused_and_writes_nothing(whole, start):
     x = ones(3)

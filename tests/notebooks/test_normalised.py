@@ -161,7 +161,7 @@ def test_normalising_stores_text_and_the_second_time_nothing(tmp_path):
     )
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("source", "fault"),
     [
@@ -182,7 +182,7 @@ def test_a_failing_cell_is_named_and_nothing_is_written(tmp_path, capsys, source
     assert [p.name for p in tmp_path.iterdir()] == ["a.ipynb"]
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize("text", ["", "no json", "{}", '{"nbformat": 4, "nbformat_minor": 5}'])
 def test_a_file_that_is_no_notebook_is_named(tmp_path, capsys, text):
     path = tmp_path / "a.ipynb"

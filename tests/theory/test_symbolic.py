@@ -179,7 +179,7 @@ def test_the_ridge_loss_is_squared_error_plus_penalty():
 # ---- refusals -------------------------------------------------------------------------------
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     "expr",
     [
@@ -206,7 +206,7 @@ def test_what_is_neither_a_function_of_finitely_many_coins_nor_a_polynomial_is_r
         expectation(expr, m, q)
 
 
-@pytest.mark.bad_input
+@pytest.mark.unchecked
 def test_a_mask_that_is_neither_symbol_nor_indexed_base_is_named():
     with pytest.raises(TypeError, match=r"m must be .*got 'm'"):
         expectation(m[1], "m", q)

@@ -15,7 +15,7 @@ from dropout.training.data import MNIST, Source, cache_folder, digits, fetch, mn
 
 CONTENT = np.random.default_rng(0).bytes(5000)
 PACKED = gzip.compress(CONTENT, mtime=0)
-bad_input = pytest.mark.bad_input
+unchecked = pytest.mark.unchecked
 
 
 # ---- digits -----------------------------------------------------------------------------------
@@ -60,14 +60,14 @@ def test_a_smaller_training_set_is_the_beginning_of_a_larger_one():
     assert torch.equal(small[2].x, large[2].x)
 
 
-@bad_input
+@unchecked
 @pytest.mark.parametrize("train", [0, -1, 1001, 0.5, True, "all", None])
 def test_digits_refuse_a_size_they_do_not_have(train):
     with pytest.raises(ValueError, match=f"train must be from 1 to 1000 images, got {train!r}"):
         digits(train=train)
 
 
-@bad_input
+@unchecked
 def test_digits_refuse_a_seed_of_more_than_64_bits():
     with pytest.raises(ValueError, match="seed must be in"):
         digits(seed=1 << 64)
@@ -211,7 +211,7 @@ def test_a_bad_file_in_the_cache_is_fetched_again(serve, cache):
     assert (cache / "file.gz").read_bytes() == PACKED
 
 
-@bad_input
+@unchecked
 def test_altered_content_is_refused_and_not_kept(serve, cache):
     altered = CONTENT[:-1] + b"!"
     with pytest.raises(ConnectionError) as error:
@@ -221,7 +221,7 @@ def test_altered_content_is_refused_and_not_kept(serve, cache):
     assert names(cache) == []
 
 
-@bad_input
+@unchecked
 def test_without_a_network_the_error_names_both_ways_out(cache):
     with Mirror() as gone:  # never started, and closed here
         pass
@@ -259,7 +259,7 @@ def test_a_folder_that_is_named_goes_before_dropout_data(own, tmp_path):
     assert fetch(toy(), "file", tmp_path) == CONTENT
 
 
-@bad_input
+@unchecked
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
@@ -278,7 +278,7 @@ def test_a_bad_file_of_the_users_is_named_and_left_alone(own, name, content, fau
     assert (own / name).read_bytes() == content
 
 
-@bad_input
+@unchecked
 def test_a_folder_without_the_file_says_what_is_looked_for(own):
     with pytest.raises(FileNotFoundError) as error:
         fetch(toy(), "file")
@@ -286,14 +286,14 @@ def test_a_folder_without_the_file_says_what_is_looked_for(own):
     assert "leaving DROPOUT_DATA unset" in str(error.value)
 
 
-@bad_input
+@unchecked
 def test_dropout_data_that_is_no_folder_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("DROPOUT_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match=r"DROPOUT_DATA is '.*nowhere'.* is not a folder"):
         fetch(toy(), "file")
 
 
-@bad_input
+@unchecked
 def test_mnist_in_an_empty_folder_names_the_first_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"holds neither {next(iter(MNIST.files))}"):
         mnist(tmp_path)

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from dropout.mask import MaskKey, threshold
+from dropout.layers.base import Keyed
+from dropout.mask import MaskKey
 from dropout.op import drop
 from dropout.shard import Shard
 
@@ -37,7 +38,7 @@ def dropout(
     return drop(x, p, training=training, inplace=inplace, key=key, generator=generator, shard=shard)
 
 
-class Dropout(torch.nn.Dropout):
+class Dropout(Keyed, torch.nn.Dropout):
     """`torch.nn.Dropout` with the library's masks: its arguments, then where the coins come from.
 
     Each forward in training drops anew, from a seed drawn from `generator` (default: PyTorch's CPU
@@ -49,19 +50,6 @@ class Dropout(torch.nn.Dropout):
     tensor([[0., 2., 0., 2., 0., 2., 2., 2.],
             [0., 2., 2., 2., 0., 0., 0., 2.]])
     """
-
-    def __init__(
-        self,
-        p: float = 0.5,
-        inplace: bool = False,
-        *,
-        key: MaskKey | None = None,
-        generator: Generator | None = None,
-    ) -> None:
-        threshold(p)  # refuses a bad rate here rather than at the first forward
-        super().__init__(p, inplace)
-        self.key = key
-        self.generator = generator
 
     def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return dropout(

@@ -1,0 +1,116 @@
+"""Stochastic depth: one coin for each example's way through a branch (Huang et al., 2016)."""
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.nn import Module
+
+from dropout.layers.base import CoinLayer
+from dropout.mask import MaskKey, inverted_scale, threshold
+from dropout.op import check, drop
+from dropout.shard import Shard
+
+
+def drop_path(
+    x: Float[Tensor, "batch *shape"],
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    key: MaskKey | None = None,
+    generator: Generator | None = None,
+    shard: Shard | None = None,
+) -> Float[Tensor, "batch *shape"]:
+    """Drop each example whole with probability p and multiply the others by 1/(1 - p).
+
+    x is what a branch of a residual network adds to its input. p, `key`, `generator` and `shard`
+    are those of `functional.dropout`, as is what comes back when there is nothing to drop.
+
+    Raises ValueError for an x with no axis of examples.
+    Source: Huang et al. (2016), equation 2, scaled as inverted dropout is.
+
+    >>> drop_path(torch.ones(4, 2), p=0.5, key=MaskKey(seed=1))
+    tensor([[0., 0.],
+            [2., 2.],
+            [0., 0.],
+            [2., 2.]])
+    """
+    _check_examples(x)
+    if not training:
+        threshold(p)
+        return x
+    shared = tuple(range(1, x.dim()))
+    return drop(x, p, shared, key=key, generator=generator, shard=shard, inplace=inplace)
+
+
+def _check_examples(x: Tensor) -> None:
+    check(x)
+    if x.dim() == 0:
+        raise ValueError("x must have a first axis, of examples, got a tensor of shape ()")
+
+
+class DropPath(CoinLayer):
+    """`functional.drop_path` as a module: the identity in evaluation.
+
+    p, `key` and `generator` are as in `nn.Dropout`.
+
+    >>> DropPath(p=0.5, key=MaskKey(seed=1))(torch.ones(4, 1)).flatten()
+    tensor([0., 2., 0., 2.])
+    """
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        inplace: bool = False,
+        *,
+        key: MaskKey | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__(p, key, generator)
+        self.inplace = inplace
+
+    def forward(self, input: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
+        return drop_path(
+            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
+        )
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class StochasticDepth(CoinLayer):
+    """x + drop_path(branch(x)), with the branch run on those examples alone that do not drop.
+
+    In evaluation, and at p = 0, it is x + branch(x). p, `key` and `generator` are as in
+    `nn.Dropout`. How many examples the branch gets changes from call to call, so that torch.compile
+    breaks the graph here, and batch normalisation in the branch sees those examples only.
+    Source: Huang et al. (2016), equation 2, scaled as inverted dropout is.
+
+    >>> layer = StochasticDepth(torch.nn.Identity(), p=0.5, key=MaskKey(seed=1))
+    >>> layer(torch.ones(4, 1)).flatten()
+    tensor([1., 3., 1., 3.])
+    """
+
+    def __init__(
+        self,
+        branch: Module,
+        p: float = 0.5,
+        *,
+        key: MaskKey | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__(p, key, generator)
+        self.branch = branch
+
+    def forward(self, input: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
+        _check_examples(input)
+        if not self.training or threshold(self.p) == 0:
+            return input + self.branch(input)
+        # On the CPU, so that counting the kept ones waits for no device.
+        ones = torch.ones(len(input), device="cpu")
+        coin = drop(ones, self.p, scale=1.0, key=self.key, generator=self.generator)
+        kept = coin.nonzero().flatten().to(input.device)
+        if not len(kept):
+            return input
+        out = self.branch(input.index_select(0, kept)).to(input.dtype)
+        return input.index_add(0, kept, out, alpha=inverted_scale(self.p))

@@ -1,0 +1,156 @@
+"""DropBlock: square blocks of a map drop as one (Ghiasi et al., 2018), at the rate asked for.
+
+A block is named by its top left corner, which may be wherever the block lies inside the map, and
+each corner drops its block with probability γ. Element ij lies in n_ij blocks, so that it stays
+with probability (1 - γ)^n_ij. The γ that the paper gives counts as if blocks never overlapped;
+here it solves: mean over the map of 1 - (1 - γ)^n_ij = p.
+"""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.nn.functional import max_pool2d, pad
+
+from dropout.layers.base import CoinLayer
+from dropout.mask import MaskKey, threshold
+from dropout.noise import LAWS, multiply, words
+from dropout.op import check
+from dropout.reference import block_covers, block_threshold
+from dropout.shard import Shard, place, runs
+
+WORDS = 1 << 32  # γ is a number of these: 16 bits, a coin's, would be coarse for one so small
+
+
+def drop_block2d(
+    x: Float[Tensor, "*batch channels height width"],
+    p: float,
+    block_size: int,
+    training: bool = True,
+    *,
+    per_channel: bool = True,
+    key: MaskKey | None = None,
+    generator: Generator | None = None,
+    shard: Shard | None = None,
+) -> Float[Tensor, "*batch channels height width"]:
+    """Drop square blocks of each map, on average the part p of it, and scale up what is left.
+
+    x is (N, C, H, W), or (C, H, W) with no batch. Channels have their own blocks, or with
+    `per_channel=False` those of their example. An element that stays is divided by its own
+    probability to stay, so that E of every element is x, at the border of the map as in the middle;
+    the paper divides by the part of the batch that stayed, which ties the examples together.
+    `key`, `generator` and `shard` are those of `functional.dropout`. With `training=False` or
+    p = 0, x itself comes back.
+
+    Raises ValueError for p outside [0, 1] and a block that is larger than the map.
+    Source: Ghiasi et al. (2018), algorithm 1 and, for γ, in place of equation 1.
+
+    >>> drop_block2d(torch.ones(1, 5, 5), p=0.3, block_size=2, key=MaskKey(seed=1))
+    tensor([[[1.1554, 1.3350, 1.3350, 1.3350, 1.1554],
+             [1.3350, 1.7823, 1.7823, 1.7823, 1.3350],
+             [1.3350, 1.7823, 1.7823, 1.7823, 1.3350],
+             [1.3350, 0.0000, 0.0000, 0.0000, 0.0000],
+             [1.1554, 0.0000, 0.0000, 0.0000, 0.0000]]])
+    """
+    check(x)
+    threshold(p)
+    _check_size(block_size)
+    if x.dim() not in (3, 4):
+        raise ValueError(f"x must be (N, C, H, W) or (C, H, W), got shape {tuple(x.shape)}")
+    whole, start = place(x.shape, shard, () if per_channel else (-3,))
+    if block_size > min(whole[-2:]):
+        raise ValueError(
+            f"block_size must be at most the map's height and width, got {block_size} for a map "
+            f"of {whole[-2]} x {whole[-1]}"
+        )
+    if not training or p == 0:
+        return x
+    return multiply(x, "blocks", [float(p), float(block_size)], whole, start, key, generator)
+
+
+def _check_size(block_size: int) -> None:
+    if not isinstance(block_size, Integral) or isinstance(block_size, bool) or block_size < 1:
+        raise ValueError(f"block_size must be a positive integer, got {block_size!r}")
+
+
+def _blocks(x, seed, stream, step, numbers, whole, start):
+    p, size = numbers[0], int(numbers[1])
+    t = block_threshold(p, whole[-2], whole[-1], size)
+    # The corners of all blocks that reach into x, and where x begins in what they reach.
+    first = [max(0, s - size + 1) for s in start[-2:]]
+    corners = [w - size + 1 for w in whole[-2:]]
+    ends = [min(c, s + n) for c, s, n in zip(corners, start[-2:], x.shape[-2:], strict=True)]
+    shape = [1 if w == 1 else n for n, w in zip(x.shape[:-2], whole[:-2], strict=True)]
+    shape += [end - a for a, end in zip(first, ends, strict=True)]
+    grid = Shard((*whole[:-2], *corners), (*start[:-2], *first))
+    starts, width = runs(tuple(shape), grid)
+    word = words(seed, stream, step, torch.from_numpy(starts).to(x.device), width)
+    hit = (word < t).float().view(1, -1, *shape[-2:])
+    edge = size - 1
+    dropped = max_pool2d(pad(hit, (edge, edge)), (1, size), stride=1)
+    dropped = max_pool2d(pad(dropped, (0, 0, edge, edge)), (size, 1), stride=1)
+    for axis, a, s, n in zip((-2, -1), first, start[-2:], x.shape[-2:], strict=True):
+        dropped = dropped.narrow(axis, s - a, n)
+    dropped = dropped.reshape(*shape[:-2], *x.shape[-2:]) > 0
+    return torch.where(dropped, 0.0, x.double() * _scale(t, size, whole, start, x))
+
+
+def _scale(t, size, whole, start, x):
+    """1 over the probability to stay of each element of a map; 0 where none can stay."""
+    by_axis = [
+        block_covers(w, size)[s : s + n]
+        for w, s, n in zip(whole[-2:], start[-2:], x.shape[-2:], strict=True)
+    ]
+    stays = (1 - t / WORDS) ** np.outer(*by_axis)
+    scale = np.divide(1.0, stays, out=np.zeros_like(stays), where=stays > 0)
+    return torch.from_numpy(scale).to(x.device)
+
+
+LAWS["blocks"] = _blocks
+
+
+class DropBlock2d(CoinLayer):
+    """`functional.drop_block2d` as a module: the identity in evaluation.
+
+    p is the drop rate, the part of the map that drops on average. `key` and `generator` are as in
+    `nn.Dropout`.
+
+    >>> DropBlock2d(p=0.3, block_size=2, key=MaskKey(seed=1))(torch.ones(1, 5, 5))
+    tensor([[[1.1554, 1.3350, 1.3350, 1.3350, 1.1554],
+             [1.3350, 1.7823, 1.7823, 1.7823, 1.3350],
+             [1.3350, 1.7823, 1.7823, 1.7823, 1.3350],
+             [1.3350, 0.0000, 0.0000, 0.0000, 0.0000],
+             [1.1554, 0.0000, 0.0000, 0.0000, 0.0000]]])
+    """
+
+    def __init__(
+        self,
+        p: float,
+        block_size: int,
+        *,
+        per_channel: bool = True,
+        key: MaskKey | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        _check_size(block_size)
+        super().__init__(p, key, generator)
+        self.block_size = block_size
+        self.per_channel = per_channel
+
+    def forward(
+        self, input: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return drop_block2d(
+            input,
+            self.p,
+            self.block_size,
+            self.training,
+            per_channel=self.per_channel,
+            key=self.key,
+            generator=self.generator,
+        )
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, block_size={self.block_size}, per_channel={self.per_channel}"

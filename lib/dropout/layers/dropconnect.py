@@ -1,0 +1,96 @@
+"""DropConnect: one coin for each weight (Wan et al., 2013)."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.func import functional_call
+from torch.nn.functional import linear
+from torch.nn.modules.conv import _ConvNd
+
+from dropout.layers.base import CoinLayer
+from dropout.mask import MaskKey, threshold
+from dropout.op import drop
+from dropout.shard import Shard
+
+
+def drop_connect(
+    x: Float[Tensor, "*inputs"],
+    weight: Float[Tensor, "*weights"],
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    function: Callable[[Tensor, Tensor], Tensor] = linear,
+    per_example: bool = False,
+    key: MaskKey | None = None,
+    generator: Generator | None = None,
+    shard: Shard | None = None,
+) -> Float[Tensor, "*outputs"]:
+    """`function(x, weight)` with each weight dropped with probability p and the others scaled.
+
+    p is the drop rate, survivors are multiplied by 1/(1 - p). The mask has the shape of `weight`,
+    one for the whole batch; `per_example`, it is (examples, *weight.shape), as in the source, and
+    so is the memory it takes. Coins come from `key`, or from a seed drawn from `generator`
+    (default: PyTorch's CPU generator); a `shard` places the mask in a larger one. A bias that
+    `function` adds is not dropped. With `training=False` it is the plain function, in place of the
+    source's inference by a Gaussian.
+
+    Raises TypeError for weights that are not floating point, ValueError for p outside [0, 1].
+    Source: Wan et al. (2013), equation 2.
+
+    >>> x, weight = torch.eye(4), torch.ones(2, 4)
+    >>> drop_connect(x, weight, p=0.5, key=MaskKey(seed=1)).T
+    tensor([[0., 2., 0., 2.],
+            [0., 2., 2., 2.]])
+    """
+    if not training:
+        threshold(p)  # a bad rate is refused in evaluation too
+        return function(x, weight)
+    if per_example:
+        weight, function = weight.expand(len(x), *weight.shape), torch.vmap(function)
+    return function(x, drop(weight, p, key=key, generator=generator, shard=shard))
+
+
+class DropConnect(CoinLayer):
+    """A Linear or ConvNd with DropConnect: it wraps `layer`, whose weight and bias stay its own.
+
+    All that the layer does (stride, padding, dilation, groups, bias) it does here, and gradients
+    reach `layer.weight`. In evaluation the layer runs as it is. An input without a batch axis is
+    one example. For rate, coins and `per_example` see `functional.drop_connect`.
+
+    >>> layer = DropConnect(torch.nn.Conv2d(3, 8, 5, stride=2), p=0.5, per_example=True)
+    >>> layer(torch.ones(16, 3, 9, 9)).shape
+    torch.Size([16, 8, 3, 3])
+    """
+
+    def __init__(
+        self,
+        layer: torch.nn.Module,
+        p: float = 0.5,
+        per_example: bool = False,
+        *,
+        key: MaskKey | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        if not isinstance(layer, (torch.nn.Linear, _ConvNd)):
+            raise TypeError(f"layer must be a Linear or a ConvNd, got {type(layer).__name__}")
+        super().__init__(p, key, generator)
+        self.layer = layer
+        self.per_example = per_example
+
+    def forward(self, input: Float[Tensor, "*inputs"]) -> Float[Tensor, "*outputs"]:
+        example = 1 if isinstance(self.layer, torch.nn.Linear) else len(self.layer.kernel_size) + 1
+        return drop_connect(
+            input,
+            self.layer.weight,
+            self.p,
+            self.training,
+            function=lambda x, weight: functional_call(self.layer, {"weight": weight}, (x,)),
+            per_example=self.per_example and input.dim() > example,
+            key=self.key,
+            generator=self.generator,
+        )
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, per_example={self.per_example}"

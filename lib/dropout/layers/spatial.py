@@ -1,0 +1,174 @@
+"""Spatial dropout: one coin for each channel of a map (Tompson et al., 2015)."""
+
+import warnings
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from dropout.layers.base import Keyed
+from dropout.mask import MaskKey, threshold
+from dropout.op import check, drop
+from dropout.shard import Shard
+
+
+def dropout1d(
+    x: Float[Tensor, "*batch channels length"],
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    key: MaskKey | None = None,
+    generator: Generator | None = None,
+    shard: Shard | None = None,
+) -> Float[Tensor, "*batch channels length"]:
+    """Drop each channel of each example with probability p and multiply the others by 1/(1 - p).
+
+    x is (N, C, L), or (C, L) with no batch. p, `key`, `generator` and `shard` are those of
+    `functional.dropout`, as is what comes back when there is nothing to drop.
+
+    Raises RuntimeError for an x of another rank, as PyTorch does.
+    Source: Tompson et al. (2015), section 3.2.
+
+    >>> dropout1d(torch.ones(4, 2), p=0.5, key=MaskKey(seed=1))
+    tensor([[0., 0.],
+            [2., 2.],
+            [0., 0.],
+            [2., 2.]])
+    """
+    check(x)
+    if x.dim() not in (2, 3):
+        raise RuntimeError(
+            f"dropout1d: Expected 2D or 3D input, (C, L) or (N, C, L), got {x.dim()}D, "
+            f"shape {tuple(x.shape)}"
+        )
+    return _drop_channels(x, x.dim() - 1, p, training, inplace, key, generator, shard)
+
+
+def dropout2d(
+    x: Float[Tensor, "*shape"],
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    key: MaskKey | None = None,
+    generator: Generator | None = None,
+    shard: Shard | None = None,
+) -> Float[Tensor, "*shape"]:
+    """Drop each channel of each example with probability p and multiply the others by 1/(1 - p).
+
+    x is (N, C, H, W). As in PyTorch the first two axes have coins and the rest share them,
+    whatever the rank: x of rank 3 is read as (N, C, L), not as (C, H, W), and warned of, as is
+    every rank but 3 and 4. The rest is as in `functional.dropout`.
+
+    Raises RuntimeError for an x of rank below 2.
+    Source: Tompson et al. (2015), section 3.2.
+
+    >>> dropout2d(torch.ones(1, 4, 3, 3), p=0.5, key=MaskKey(seed=1)).sum(dim=(2, 3))
+    tensor([[ 0., 18.,  0., 18.]])
+    """
+    check(x)
+    if x.dim() == 3:
+        warnings.warn(
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D "
+            "dropout behavior is desired: (N, C, L). Use dropout1d to say so; for (C, H, W) add "
+            "a batch axis",
+            stacklevel=2,
+        )
+    elif x.dim() != 4:
+        warnings.warn(
+            f"dropout2d: Received a {x.dim()}-D input to dropout2d, which is made for (N, C, H, W)",
+            stacklevel=2,
+        )
+    return _drop_channels(x, 2, p, training, inplace, key, generator, shard)
+
+
+def dropout3d(
+    x: Float[Tensor, "*shape"],
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    key: MaskKey | None = None,
+    generator: Generator | None = None,
+    shard: Shard | None = None,
+) -> Float[Tensor, "*shape"]:
+    """Drop each channel of each example with probability p and multiply the others by 1/(1 - p).
+
+    x is (N, C, D, H, W), or (C, D, H, W) with no batch. Every other rank is warned of and, as in
+    PyTorch, has coins along its first axis only. The rest is as in `functional.dropout`.
+
+    Source: Tompson et al. (2015), section 3.2.
+
+    >>> dropout3d(torch.ones(4, 2, 2, 2), p=0.5, key=MaskKey(seed=1)).sum(dim=(1, 2, 3))
+    tensor([ 0., 16.,  0., 16.])
+    """
+    check(x)
+    if x.dim() not in (4, 5):
+        warnings.warn(
+            f"dropout3d: Received a {x.dim()}-D input to dropout3d, which is made for "
+            "(N, C, D, H, W) and (C, D, H, W)",
+            stacklevel=2,
+        )
+    return _drop_channels(x, 2 if x.dim() == 5 else 1, p, training, inplace, key, generator, shard)
+
+
+def _drop_channels(x, coins, p, training, inplace, key, generator, shard):
+    """Dropout with coins along the first axes only, `coins` of them."""
+    if not training:
+        threshold(p)
+        return x
+    if x.dim() < coins:
+        raise RuntimeError(f"channel dropout needs at least {coins} axes, got {x.dim()}")
+    rest = range(coins, x.dim())
+    return drop(x, p, tuple(rest), key=key, generator=generator, shard=shard, inplace=inplace)
+
+
+class Dropout1d(Keyed, torch.nn.Dropout1d):
+    """`torch.nn.Dropout1d`, whole channels of (N, C, L) or (C, L), with the library's masks.
+
+    p, `inplace`, `key` and `generator` are as in `nn.Dropout`.
+
+    >>> Dropout1d(p=0.5, key=MaskKey(seed=1))(torch.ones(2, 3, 1)).flatten(1)
+    tensor([[0., 2., 0.],
+            [2., 0., 2.]])
+    """
+
+    def forward(
+        self, input: Float[Tensor, "*batch channels length"]
+    ) -> Float[Tensor, "*batch channels length"]:
+        return dropout1d(
+            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
+        )
+
+
+class Dropout2d(Keyed, torch.nn.Dropout2d):
+    """`torch.nn.Dropout2d`, whole channels of (N, C, H, W), with the library's masks.
+
+    p, `inplace`, `key` and `generator` are as in `nn.Dropout`.
+
+    >>> Dropout2d(p=0.5, key=MaskKey(seed=1))(torch.ones(2, 3, 1, 1)).flatten(1)
+    tensor([[0., 2., 0.],
+            [2., 0., 2.]])
+    """
+
+    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return dropout2d(
+            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
+        )
+
+
+class Dropout3d(Keyed, torch.nn.Dropout3d):
+    """`torch.nn.Dropout3d`, whole channels of (N, C, D, H, W) or (C, D, H, W), with our masks.
+
+    p, `inplace`, `key` and `generator` are as in `nn.Dropout`.
+
+    >>> Dropout3d(p=0.5, key=MaskKey(seed=1))(torch.ones(2, 3, 1, 1, 1)).flatten(1)
+    tensor([[0., 2., 0.],
+            [2., 0., 2.]])
+    """
+
+    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return dropout3d(
+            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
+        )

@@ -1,0 +1,89 @@
+"""Uout: uniform noise, a milder dropout for networks with batch normalisation (Li et al., 2018)."""
+
+from numbers import Real
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from dropout.mask import MaskKey
+from dropout.noise import LAWS, multiply, words
+from dropout.op import check
+from dropout.shard import Shard, place, runs
+
+
+def uout(
+    x: Float[Tensor, "*shape"],
+    beta: float = 0.1,
+    training: bool = True,
+    *,
+    key: MaskKey | None = None,
+    generator: Generator | None = None,
+    shard: Shard | None = None,
+) -> Float[Tensor, "*shape"]:
+    """x + x r for r from U(-beta, beta), one r for each element.
+
+    There is no drop rate: `beta` in [0, 1] says how strong the noise is. `key`, `generator` and
+    `shard` are those of `functional.dropout`. With `training=False` or beta = 0, x itself comes
+    back.
+
+    Raises TypeError for a tensor that is not floating point, ValueError for beta outside [0, 1].
+    Source: Li et al. (2018), "Understanding the disharmony between dropout and batch normalization
+    by variance shift", section on Uout.
+
+    >>> uout(torch.ones(4), beta=0.1, key=MaskKey(seed=1))
+    tensor([1.0781, 1.0789, 1.0171, 1.0423])
+    """
+    _check_beta(beta)
+    check(x)
+    if not training or beta == 0:
+        return x
+    return multiply(x, "uniform", [float(beta)], *place(x.shape, shard), key, generator)
+
+
+def _check_beta(beta: float) -> None:
+    if not isinstance(beta, Real) or isinstance(beta, bool):
+        raise TypeError(f"beta must be a number in [0, 1], got {beta!r}")
+    if not 0 <= beta <= 1:
+        raise ValueError(f"beta must be in [0, 1], got {beta}")
+
+
+def _uniform(x, seed, stream, step, numbers, whole, start):
+    """x (1 + β z), z uniform: the middles of 2³² equal parts of (-1, 1), so that its mean is 0."""
+    shape = tuple(1 if w == 1 else n for n, w in zip(x.shape, whole, strict=True))
+    starts, width = runs(shape, Shard(whole, start))
+    word = words(seed, stream, step, torch.from_numpy(starts).to(x.device), width)
+    z = (2.0 * word.double() + 1) * 2.0**-32 - 1
+    return x.double() * (1 + numbers[0] * z.view(shape))
+
+
+LAWS["uniform"] = _uniform
+
+
+class Uout(torch.nn.Module):
+    """`functional.uout` as a module: the identity in evaluation.
+
+    `key` and `generator` are as in `nn.Dropout`.
+
+    >>> Uout(beta=0.1, key=MaskKey(seed=1))(torch.ones(4))
+    tensor([1.0781, 1.0789, 1.0171, 1.0423])
+    """
+
+    def __init__(
+        self,
+        beta: float = 0.1,
+        *,
+        key: MaskKey | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        _check_beta(beta)
+        super().__init__()
+        self.beta = beta
+        self.key = key
+        self.generator = generator
+
+    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return uout(input, self.beta, self.training, key=self.key, generator=self.generator)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}"

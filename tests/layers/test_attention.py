@@ -1,0 +1,184 @@
+"""Attention with dropout on its weights, and the transformer block around it."""
+
+import pytest
+import torch
+from hypothesis import given
+from torch.nn.functional import scaled_dot_product_attention
+
+from dropout import MaskKey, Shard, functional, nn, reference
+from dropout.mask import inverted_scale, keep_mask
+from dropout.seeding import seeded, unique_keys
+from tests import strategies
+
+KEY = MaskKey(seed=2**63 + 5, stream=1, step=2)
+
+
+def heads(targets=5, sources=6, dtype=torch.double):
+    """Queries, keys and values of 2 examples and 3 heads."""
+    return [torch.randn(2, 3, n, 4, dtype=dtype) for n in (targets, sources, sources)]
+
+
+# ---- the same as the reference, and as PyTorch --------------------------------------------------
+
+
+@given(strategies.keys, strategies.rates)
+def test_output_is_the_references(key, p):
+    q, k, v = heads()
+    mask = torch.rand(5, 6) < 0.7
+    mask[:, 0] = True
+    found = functional.attention(q, k, v, p, mask=mask, key=key)
+    expected = reference.attention(q.numpy(), k.numpy(), v.numpy(), p, mask=mask.numpy(), key=key)
+    tolerance = 1e-14 * max(1, inverted_scale(p))
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("masking", ["none", "mask", "causal"])
+def test_without_dropout_it_is_pytorchs(masking):
+    """By the weights and by the fused kernels: kept whole, a row of one weight is what it was."""
+    q, k, v = heads(5, 5)
+    mask = torch.rand(2, 1, 5, 5) < 0.5 if masking == "mask" else None
+    causal = masking == "causal"
+    expected = scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
+    assert torch.equal(functional.attention(q, k, v, mask=mask, causal=causal), expected)
+    layer = nn.Attention(0.5, causal).eval()
+    assert torch.equal(layer(q, k, v, mask), expected)
+    t = 1 / 65536
+    kept = functional.attention(q, k, v, t, mask=mask, causal=causal, key=KEY)
+    assert keep_mask(KEY, (2, 3, 5, 5), t).all()
+    torch.testing.assert_close(kept * (1 - t), expected, rtol=0, atol=1e-14)
+
+
+def test_each_weight_has_a_coin_of_its_own():
+    q, k, _ = heads()
+    identity = torch.eye(6).double().expand(2, 3, 6, 6)
+    weights = functional.attention(q, k, identity, 0.5, key=KEY)
+    assert torch.equal(weights != 0, torch.from_numpy(keep_mask(KEY, (2, 3, 5, 6), 0.5)))
+
+
+def test_evaluation_does_not_drop_and_draws_nothing():
+    q, k, v = heads()
+    layer = nn.Attention(1.0).eval()
+    before = torch.get_rng_state()
+    assert torch.equal(layer(q, k, v), scaled_dot_product_attention(q, k, v))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not layer.train()(q, k, v).any()
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", [torch.double, torch.float, torch.bfloat16, torch.half])
+def test_a_target_that_may_look_nowhere_gets_zero_and_no_nan_comes_back(p, dtype):
+    q, k, v = (a.requires_grad_() for a in heads(dtype=dtype))
+    mask = torch.ones(5, 6, dtype=torch.bool)
+    mask[2] = False
+    out = functional.attention(q, k, v, p, mask=mask, key=KEY)
+    out.sum().backward()
+    assert not out[:, :, 2].any()
+    assert all(a.grad.isfinite().all() for a in (q, k, v))
+    assert not q.grad[:, :, 2].any()
+
+
+def test_gradients_of_first_and_second_order_pass_gradcheck():
+    def f(q, k, v):
+        return functional.attention(q, k, v, 0.3, causal=True, key=KEY)
+
+    inputs = [torch.randn(3, 2, dtype=torch.double, requires_grad=True) for _ in range(3)]
+    assert torch.autograd.gradcheck(f, inputs)
+    assert torch.autograd.gradgradcheck(f, inputs)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_examples_or_heads_in_shards_are_the_whole(axis):
+    q, k, v = heads()
+    whole = functional.attention(q, k, v, 0.5, key=KEY)
+    for start in range(whole.shape[axis]):
+        part = [a.narrow(axis, start, 1) for a in (q, k, v)]
+        place = Shard((2, 3, 5, 6), (start, 0, 0, 0) if axis == 0 else (0, start, 0, 0))
+        found = functional.attention(*part, 0.5, key=KEY, shard=place)
+        torch.testing.assert_close(found, whole.narrow(axis, start, 1), rtol=0, atol=1e-14)
+
+
+# ---- the block ----------------------------------------------------------------------------------
+
+
+def test_a_block_without_dropout_is_pytorchs_encoder_layer():
+    block = nn.TransformerBlock(8, 2, p=0.3).double().eval()
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 32, batch_first=True).double().eval()
+    names = {
+        "attention.project.weight": "self_attn.in_proj_weight",
+        "attention.project.bias": "self_attn.in_proj_bias",
+        "attention.out": "self_attn.out_proj",
+        "feed_forward.0": "linear1",
+        "feed_forward.2": "linear2",
+    }
+    state = block.state_dict()
+    for ours, theirs in names.items():
+        state = {name.replace(ours, theirs): value for name, value in state.items()}
+    layer.load_state_dict(state)
+    x = torch.randn(3, 5, 8, dtype=torch.double)
+    torch.testing.assert_close(block(x), layer(x), rtol=0, atol=1e-14)
+
+
+def test_it_drops_in_the_four_places():
+    """Each place in turn at rate one: what it lets through is what is left."""
+    embedding = nn.TransformerEmbedding(words=10, length=5, d_model=8, p=1.0)
+    assert not embedding(torch.zeros(3, 5, dtype=torch.int64)).any()
+    block, x = nn.TransformerBlock(8, 2, p=0.0), torch.randn(3, 5, 8)
+    block.dropout2.p = 1.0
+    after_attention = block.norm1(x + block.attention(x))
+    assert torch.equal(block(x), block.norm2(after_attention))
+    block.dropout1.p = 1.0
+    assert torch.equal(block(x), block.norm2(block.norm1(x)))
+    block.attention.attention.p = 1.0
+    assert torch.equal(block.attention(x), block.attention.out.bias.expand_as(x))
+
+
+def test_each_place_has_a_key_of_its_own():
+    embedding, block = nn.TransformerEmbedding(10, 5, 8), nn.TransformerBlock(8, 2)
+    model = seeded(torch.nn.Sequential(embedding, block), seed=1)
+    with unique_keys(model):
+        model(torch.zeros(3, 5, dtype=torch.int64))
+    layers = (embedding.dropout, block.attention.attention, block.dropout1, block.dropout2)
+    assert [layer.key.stream for layer in layers] == [0, 1, 2, 3]
+
+
+def test_a_causal_block_does_not_see_the_future():
+    block, x = nn.TransformerBlock(8, 2, causal=True).eval(), torch.randn(3, 5, 8)
+    changed = x.clone()
+    changed[:, 3:] = 0.0
+    assert torch.equal(block(x)[:, :3], block(changed)[:, :3])
+    assert not torch.equal(block(x)[:, 3:], block(changed)[:, 3:])
+
+
+# ---- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_a_bad_rate_is_named(p):
+    x = torch.ones(2, 2)
+    makers = [
+        lambda: nn.Attention(p),
+        lambda: nn.TransformerBlock(4, 2, p),
+        lambda: nn.TransformerEmbedding(4, 2, 4, p),
+        lambda: functional.attention(x, x, x, p, training=False),
+    ]
+    for make in makers:
+        with pytest.raises(ValueError, match=rf"\bp must be in \[0, 1\], got {p}"):
+            make()
+
+
+@pytest.mark.unchecked
+def test_a_mask_that_is_not_boolean_or_stands_beside_causal_is_refused():
+    x = torch.ones(2, 2)
+    with pytest.raises(TypeError, match=r"mask must be boolean, .*, got torch\.float32"):
+        functional.attention(x, x, x, mask=x)
+    with pytest.raises(ValueError, match="a mask or causal=True, not both"):
+        functional.attention(x, x, x, mask=x > 0, causal=True)
+
+
+@pytest.mark.unchecked
+def test_sizes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="n_heads must divide d_model = 8, got 3"):
+        nn.TransformerBlock(8, 3)
+    with pytest.raises(ValueError, match="tokens must have at most 5 positions, got 6"):
+        nn.TransformerEmbedding(10, 5, 8)(torch.zeros(1, 6, dtype=torch.int64))

@@ -1,0 +1,181 @@
+"""DropConnect: the layer it wraps is kept whole, and only its weights are dropped."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dropout import MaskKey, Shard, functional, nn, reference
+from dropout.mask import inverted_scale, keep_mask
+from tests import strategies
+
+KEY = MaskKey(seed=2**63 + 5, stream=1, step=2)
+LAYERS = {
+    "linear": (lambda: torch.nn.Linear(6, 4), (3, 6)),
+    "linear over time, no bias": (lambda: torch.nn.Linear(6, 4, bias=False), (3, 5, 6)),
+    "conv1d": (lambda: torch.nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2), (3, 4, 9)),
+    "conv2d": (
+        lambda: torch.nn.Conv2d(4, 6, (3, 2), dilation=2, padding="same", padding_mode="circular"),
+        (3, 4, 7, 8),
+    ),
+    "conv3d": (lambda: torch.nn.Conv3d(2, 3, 2, bias=False), (3, 2, 4, 3, 3)),
+    "transposed": (
+        lambda: torch.nn.ConvTranspose2d(4, 6, 3, stride=2, output_padding=1, groups=2),
+        (3, 4, 5, 5),
+    ),
+}
+cases = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
+
+
+def integers(*shape):
+    """Small whole numbers, of which sums are exact whatever their order."""
+    return torch.randint(-8, 9, shape).double()
+
+
+def copy_with(layer, weight):
+    """A layer like `layer` with another weight."""
+    clone = copy.deepcopy(layer)
+    clone.weight = torch.nn.Parameter(weight)
+    return clone
+
+
+# ---- the same as the reference --------------------------------------------------------------
+
+
+@given(strategies.keys, strategies.rates, st.booleans())
+def test_output_is_the_references(key, p, per_example):
+    x, weight = integers(3, 5), integers(4, 5)
+    found = functional.drop_connect(x, weight, p, per_example=per_example, key=key)
+    expected = reference.drop_connect(
+        x.numpy(), weight.numpy(), p, per_example=per_example, key=key
+    )
+    # Six roundings of at most 5 · 8 · 8 · scale, by either side.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=12 * 2**-53 * 320 * inverted_scale(p))
+
+
+@cases
+def test_one_mask_for_a_batch_is_a_plain_layer_with_that_weight(make, shape):
+    layer, x = make(), torch.randn(shape)
+    kept = torch.from_numpy(keep_mask(KEY, layer.weight.shape, 0.5))
+    plain = copy_with(layer, layer.weight.detach() * kept * 2)
+    assert torch.equal(nn.DropConnect(layer, key=KEY)(x), plain(x))
+
+
+@cases
+def test_each_example_has_a_mask_of_its_own(make, shape):
+    layer, x = make().double(), torch.randn(shape).double()
+    kept = torch.from_numpy(keep_mask(KEY, (shape[0], *layer.weight.shape), 0.5))
+    out = nn.DropConnect(layer, per_example=True, key=KEY)(x)
+    for example, mask, found in zip(x, kept, out, strict=True):
+        plain = copy_with(layer, layer.weight.detach() * mask * 2)
+        torch.testing.assert_close(found, plain(example[None])[0], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("per_example", [False, True])
+@cases
+def test_an_example_without_a_batch_axis_is_a_batch_of_one(make, shape, per_example):
+    layer = nn.DropConnect(make().double(), per_example=per_example, key=KEY)
+    x = torch.randn(shape[-1:] if "Linear" in repr(layer) else shape[1:]).double()
+    torch.testing.assert_close(layer(x), layer(x[None])[0], rtol=0, atol=1e-14)
+
+
+# ---- the wrapped layer is kept ----------------------------------------------------------------
+
+
+@cases
+def test_evaluation_and_rate_zero_are_the_plain_layer(make, shape):
+    layer, x = make(), torch.randn(shape)
+    assert torch.equal(nn.DropConnect(layer, 0.5).eval()(x), layer(x))
+    assert torch.equal(nn.DropConnect(layer, 0.0)(x), layer(x))
+
+
+@cases
+def test_wrapping_and_running_change_no_weight(make, shape):
+    layer = make()
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    wrapped = nn.DropConnect(layer)
+    wrapped(torch.randn(shape)).sum().backward()
+    assert wrapped.layer is layer
+    assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
+    assert set(wrapped.state_dict()) == {f"layer.{name}" for name in before}
+
+
+@pytest.mark.parametrize("per_example", [False, True])
+@cases
+def test_rate_one_leaves_the_bias(make, shape, per_example):
+    layer = make()
+    with torch.no_grad():
+        bias = copy_with(layer, torch.zeros_like(layer.weight))(torch.zeros(shape))
+    assert torch.equal(nn.DropConnect(layer, 1.0, per_example)(torch.randn(shape)), bias)
+
+
+@pytest.mark.parametrize("per_example", [False, True])
+@cases
+def test_the_gradient_reaches_the_raw_weight_where_it_was_kept(make, shape, per_example):
+    layer = make()
+    mask_shape = (shape[0], *layer.weight.shape) if per_example else layer.weight.shape
+    kept = torch.from_numpy(keep_mask(KEY, mask_shape, 0.9))
+    nn.DropConnect(layer, 0.9, per_example, key=KEY)(torch.rand(shape) + 1).sum().backward()
+    assert torch.equal(layer.weight.grad != 0, kept.any(0) if per_example else kept)
+
+
+@pytest.mark.parametrize("per_example", [False, True])
+def test_gradients_of_first_and_second_order_pass_gradcheck(per_example):
+    def f(x, weight):
+        return functional.drop_connect(x, weight, 0.3, per_example=per_example, key=KEY).tanh()
+
+    inputs = [torch.randn(shape).double().requires_grad_() for shape in ((3, 4), (2, 4))]
+    assert torch.autograd.gradcheck(f, inputs)
+    assert torch.autograd.gradgradcheck(f, inputs)
+
+
+def test_a_dropped_weight_leaks_no_nan():
+    weight = torch.full((4, 64), torch.nan)
+    out = functional.drop_connect(torch.ones(2, 64), weight, p=1.0)
+    assert torch.equal(out, torch.zeros(2, 4))
+
+
+# ---- shards -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_shard_of_the_weight_drops_its_part(axis):
+    x, weight = integers(3, 8), integers(6, 8)
+    whole = functional.drop_connect(x, weight, key=KEY)
+    parts = []
+    for i, part in enumerate(weight.chunk(2, axis)):
+        start = (3 * i, 0) if axis == 0 else (0, 4 * i)
+        inputs = x if axis == 0 else x.chunk(2, 1)[i]
+        parts.append(functional.drop_connect(inputs, part, key=KEY, shard=Shard((6, 8), start)))
+    assert torch.equal(torch.cat(parts, 1) if axis == 0 else sum(parts), whole)
+
+
+def test_a_shard_of_the_batch_drops_its_examples_weights():
+    x, weight = integers(4, 8), integers(6, 8)
+    whole = functional.drop_connect(x, weight, per_example=True, key=KEY)
+    for start in (0, 2):
+        place = Shard((4, 6, 8), (start, 0, 0))
+        part = x[start : start + 2]
+        found = functional.drop_connect(part, weight, per_example=True, key=KEY, shard=place)
+        assert torch.equal(found, whole[start : start + 2])
+
+
+# ---- bad input --------------------------------------------------------------------------------
+
+
+@pytest.mark.unchecked
+def test_what_is_neither_linear_nor_a_convolution_is_named():
+    with pytest.raises(TypeError, match="layer must be a Linear or a ConvNd, got LSTM"):
+        nn.DropConnect(torch.nn.LSTM(3, 4))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_a_bad_rate_is_named(p):
+    with pytest.raises(ValueError, match=rf"\bp must be in \[0, 1\], got {p}"):
+        nn.DropConnect(torch.nn.Linear(2, 2), p)
+    with pytest.raises(ValueError, match=rf"\bp must be in \[0, 1\], got {p}"):
+        functional.drop_connect(torch.ones(2, 2), torch.ones(2, 2), p, training=False)

@@ -1,0 +1,231 @@
+"""What PyTorch's own test-suite asks of its dropout layers, asked anew of ours."""
+
+import inspect
+import warnings
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+import torch
+
+from dropout import MaskKey, functional, nn
+
+KEY = MaskKey(seed=5)
+# PyTorch's own forward mode uses torch.jit.script, which warns on first use.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+NAMES = {
+    "Dropout": (30, 40, 2, 4, 3),
+    "Dropout1d": (50, 60, 8),
+    "Dropout2d": (40, 50, 3, 2),
+    "Dropout3d": (30, 60, 2, 3, 2),
+    "AlphaDropout": (30, 40, 4),
+    "FeatureAlphaDropout": (50, 60, 3, 2),
+}
+FUNCTIONS = ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
+             "feature_alpha_dropout"]  # fmt: skip
+SCALING = {name: shape for name, shape in NAMES.items() if "Alpha" not in name}
+every_layer = pytest.mark.parametrize(("name", "shape"), NAMES.items(), ids=NAMES)
+every_scaling = pytest.mark.parametrize(("name", "shape"), SCALING.items(), ids=SCALING)
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def face(function):
+    """Names and defaults of the arguments that may come by position."""
+    parameters = inspect.signature(function).parameters.values()
+    return [(p.name, p.default) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+# ---- the face -------------------------------------------------------------------------------
+
+
+@every_layer
+def test_a_layer_is_torch_nns_with_its_arguments_words_and_state(name, shape):
+    ours, theirs = getattr(nn, name), getattr(torch.nn, name)
+    assert issubclass(ours, theirs)
+    assert face(ours) == face(theirs)
+    for arguments in ((), (0.2,), (0.2, True)):
+        assert repr(ours(*arguments)) == repr(theirs(*arguments))
+    layer = ours()
+    layer.load_state_dict(theirs().state_dict())
+    assert not layer.state_dict()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_torchs_arguments(name):
+    ours, theirs = face(getattr(functional, name)), face(getattr(torch.nn.functional, name))
+    assert [argument for argument, _ in ours[1:]] == [argument for argument, _ in theirs[1:]]
+    # PyTorch's alpha dropouts do nothing unless told to train; ours are like the others.
+    defaults = {"p": 0.5, "training": True, "inplace": False}
+    assert dict(ours[1:]) == defaults
+    assert dict(theirs[1:]) in (defaults, {**defaults, "training": False})
+
+
+@every_layer
+def test_it_takes_the_place_of_torch_nns_in_a_model(name, shape, monkeypatch):
+    def model():
+        return torch.nn.Sequential(torch.nn.Linear(shape[-1], 4), getattr(torch.nn, name)(0.5))
+
+    theirs = model()
+    monkeypatch.setattr(torch.nn, name, getattr(nn, name))
+    ours = model()
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(shape)
+    assert str(ours) == str(theirs)
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))
+    ours.train()(x).sum().backward()
+    assert ours[0].weight.grad.any()
+
+
+# ---- means, formats, in place ---------------------------------------------------------------
+
+
+@every_scaling
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_mean_of_output_and_gradient_is_the_inputs(name, shape, dtype):
+    """Within .05 as there: five standard errors for the fewest coins, 1 800."""
+    p = 0.2
+    layer = getattr(nn, name)(p)
+    x = torch.full(shape, 1 - p, dtype=dtype, requires_grad=True)
+    out = layer(x)
+    out.backward(x.detach())
+    assert abs(out.double().mean().item() - (1 - p)) < 0.05
+    assert abs(x.grad.double().mean().item() - (1 - p)) < 0.05
+    assert torch.equal(out, x.grad)
+    assert out.dtype == dtype
+
+
+@every_layer
+@pytest.mark.parametrize("inplace", [False, True])
+def test_the_memory_format_is_kept_in_output_and_gradient(name, shape, inplace):
+    x = torch.rand(shape)
+    for memory_format in (torch.contiguous_format, FORMATS.get(len(shape))):
+        if memory_format is None:
+            continue
+        leaf = x.clone(memory_format=memory_format).requires_grad_()
+        seen = leaf.clone()  # the leaf itself may not be written to
+        out = getattr(nn, name)(0.5, inplace, key=KEY)(seen)
+        out.backward(torch.ones_like(out))
+        assert out.is_contiguous(memory_format=memory_format)
+        assert leaf.grad.is_contiguous(memory_format=memory_format)
+        assert (out.data_ptr() == seen.data_ptr()) == inplace
+        assert torch.equal(out, getattr(nn, name)(0.5, key=KEY)(x))
+
+
+@every_scaling
+def test_every_order_and_shift_of_strides_gives_the_same_values(name, shape):
+    x = torch.rand(shape)
+    expected = getattr(nn, name)(0.5, key=KEY)(x)
+    orders = list(permutations(range(len(shape))))[::5]
+    for order in orders:
+        back = [order.index(axis) for axis in range(len(shape))]
+        for shift in range(2):
+            wide = torch.zeros([shape[a] for a in order[:-1]] + [shape[order[-1]] + shift])
+            view = wide.narrow(-1, shift, shape[order[-1]]).permute(back)
+            view.copy_(x)
+            out = getattr(nn, name)(0.5, key=KEY)(view)
+            assert torch.equal(out, expected)
+            assert out.stride() == torch.empty_like(view).stride()
+
+
+@every_layer
+@pytest.mark.parametrize("p", [0.0, 1e-10])
+def test_a_discontiguous_input_and_no_rate_change_nothing(name, shape, p):
+    x = torch.rand(*shape[:-1], 2 * shape[-1])[..., ::2]
+    assert torch.equal(getattr(nn, name)(p)(x), x)
+
+
+@every_layer
+def test_evaluation_is_the_identity(name, shape):
+    layer, x = getattr(nn, name)(0.5), torch.rand(shape)
+    assert layer.eval()(x) is x
+    assert not torch.equal(layer.train()(x), x)
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(nn.AlphaDropout, (5000,)), (nn.FeatureAlphaDropout, (50, 400, 1, 2))]
+)
+def test_alpha_dropout_keeps_mean_and_deviation(layer, shape, p):
+    """Within .1 as there: 6 standard errors and more."""
+    x = torch.randn(shape, requires_grad=True)
+    out = layer(p)(x)
+    assert abs(out.mean() - x.mean()) < 0.1
+    assert abs(out.std() - x.std()) < 0.1
+    out.sum().backward()
+    assert x.grad.any()
+
+
+# ---- corners --------------------------------------------------------------------------------
+
+
+@every_layer
+@pytest.mark.parametrize("p", [0.0, 1.0])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_ends_of_the_rate_are_torchs_in_output_and_gradient(name, shape, p, training):
+    results = []
+    for package in (nn, torch.nn):
+        x = torch.linspace(-1, 1, torch.Size(shape).numel()).view(shape).requires_grad_()
+        out = getattr(package, name)(p).train(training)(x)
+        out.backward(torch.ones_like(out))
+        results.append((out, x.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+@every_layer
+def test_empty_inputs_keep_their_size(name, shape):
+    for empty in ((0, *shape[1:]), (*shape[:-1], 0)):
+        for training in (True, False):
+            assert getattr(nn, name)(0.5).train(training)(torch.ones(empty)).shape == empty
+
+
+@pytest.mark.unchecked
+@every_layer
+def test_bad_rates_are_value_errors(name, shape):
+    function = {n.replace("_", ""): n for n in FUNCTIONS}[name.lower()]
+    for p in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=f"dropout probability .*{p}"):
+            getattr(nn, name)(p)
+        with pytest.raises(ValueError, match=f"dropout probability .*{p}"):
+            getattr(functional, function)(torch.ones(shape), p)
+
+
+@pytest.mark.unchecked  # run without checks of signatures, whose frame would be blamed
+@pytest.mark.parametrize(
+    ("name", "rank"),
+    [("dropout2d", r) for r in (2, 3, 4, 5)] + [("dropout3d", r) for r in (3, 4, 5, 6)],
+)
+def test_the_ranks_that_torch_warns_of_are_those_that_we_warn_of(name, rank):
+    x = torch.ones([2] * rank)
+    seen = []
+    for package in (functional, torch.nn.functional):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            getattr(package, name)(x)
+        seen.append([(w.category, Path(w.filename).name) for w in caught])
+    assert seen[0] == seen[1]  # each blamed on this file
+
+
+# ---- derivatives and small shapes -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_derivatives_of_all_modes(name, p, inplace):
+    """The shapes and rates of PyTorch's samples for dropout, in place too."""
+    shape = {"dropout1d": (3, 4, 3), "dropout2d": (2, 3, 2, 2), "dropout3d": (2, 3, 1, 2, 2)}
+
+    def f(x):
+        return getattr(functional, name)(x.clone(), p, inplace=inplace, key=KEY)
+
+    x = torch.randn(shape.get(name, (5, 4)), dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(f, x, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(f, x)
+
+
+@pytest.mark.parametrize("name", ["dropout", "alpha_dropout"])
+@pytest.mark.parametrize("shape", [(), (1,), (5, 5)])
+def test_scalars_and_vectors_are_taken(name, shape):
+    for training in (True, False):
+        assert getattr(functional, name)(torch.ones(shape), 0.5, training).shape == shape
