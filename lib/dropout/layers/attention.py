@@ -30,12 +30,12 @@ def attention(
 ) -> Float[Tensor, "*batch targets outputs"]:
     """Scaled dot-product attention whose weights are dropped with probability p in training only.
 
-    `mask`, of a shape that broadcasts to (*batch, targets, sources), is True where a target may
+    `mask`, of a shape that broadcasts to `(*batch, targets, sources)`, is True where a target may
     look; with `causal`, it may look at sources up to its own place. A target that may look nowhere
     gets 0. The weights that survive are multiplied by 1/(1 - p), after the softmax: a row sums to 1
     on average. p is the drop rate; coins come from `key`, or from a seed drawn from `generator`
-    (default: PyTorch's CPU generator); a `shard` places the weights, (*batch, targets, sources), in
-    a larger tensor. With nothing to drop PyTorch's fused kernels do the work.
+    (default: PyTorch's CPU generator); a `shard` places the weights in a larger tensor. With
+    nothing to drop PyTorch's fused kernels do the work.
 
     Raises ValueError for p outside [0, 1] and for a mask beside `causal`, TypeError for a mask that
     is not boolean.

@@ -30,7 +30,7 @@ def drop_connect(
     """`function(x, weight)` with each weight dropped with probability p and the others scaled.
 
     p is the drop rate, survivors are multiplied by 1/(1 - p). The mask has the shape of `weight`,
-    one for the whole batch; `per_example`, it is (examples, *weight.shape), as in the source, and
+    one for the whole batch; `per_example`, it is `(examples, *weight.shape)`, as in the source, and
     so is the memory it takes. Coins come from `key`, or from a seed drawn from `generator`
     (default: PyTorch's CPU generator); a `shard` places the mask in a larger one. A bias that
     `function` adds is not dropped. With `training=False` it is the plain function, in place of the
