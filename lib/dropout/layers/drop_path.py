@@ -36,11 +36,8 @@ def drop_path(
             [2., 2.]])
     """
     _check_examples(x)
-    if not training:
-        threshold(p)
-        return x
     shared = tuple(range(1, x.dim()))
-    return drop(x, p, shared, key=key, generator=generator, shard=shard, inplace=inplace)
+    return drop(x, p, shared, training, key=key, generator=generator, shard=shard, inplace=inplace)
 
 
 def _check_examples(x: Tensor) -> None:

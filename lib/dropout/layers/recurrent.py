@@ -47,11 +47,8 @@ def locked_dropout(
     """
     if x.dim() not in (2, 3):
         raise ValueError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
-    if not training:
-        threshold(p)  # a bad rate is refused in evaluation too
-        return x
     time = 1 if batch_first and x.dim() == 3 else 0
-    return drop(x, p, (time,), key=key, generator=generator, shard=shard, inplace=inplace)
+    return drop(x, p, (time,), training, key=key, generator=generator, shard=shard, inplace=inplace)
 
 
 class LockedDropout(CoinLayer):

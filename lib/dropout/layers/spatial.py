@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dropout.layers.base import Keyed
-from dropout.mask import MaskKey, threshold
+from dropout.mask import MaskKey
 from dropout.op import check, drop
 from dropout.shard import Shard
 
@@ -115,13 +115,10 @@ def dropout3d(
 
 def _drop_channels(x, coins, p, training, inplace, key, generator, shard):
     """Dropout with coins along the first axes only, `coins` of them."""
-    if not training:
-        threshold(p)
-        return x
-    if x.dim() < coins:
+    if training and x.dim() < coins:
         raise RuntimeError(f"channel dropout needs at least {coins} axes, got {x.dim()}")
-    rest = range(coins, x.dim())
-    return drop(x, p, tuple(rest), key=key, generator=generator, shard=shard, inplace=inplace)
+    rest = tuple(range(coins, x.dim()))
+    return drop(x, p, rest, training, key=key, generator=generator, shard=shard, inplace=inplace)
 
 
 class Dropout1d(Keyed, torch.nn.Dropout1d):
