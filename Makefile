@@ -10,7 +10,7 @@ export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help book test lab notebooks test-latest lint pins clean
+.PHONY: help book test lab notebooks bench gpu-check test-latest lint pins clean
 # Under -j too: `make test` must not look at a book that `make book` is still writing.
 .NOTPARALLEL:
 help: ## this list
@@ -91,6 +91,12 @@ pins: ## resolve anew what the direct pins in requirements.txt need
 	@.venv-pins/bin/python -m pip freeze --all --exclude pip | grep -viE '^(nvidia|cuda)' | \
 	grep -vif _build/direct.txt >>_build/pins.txt
 	@echo '-e .' >>_build/pins.txt; mv _build/pins.txt requirements.txt
+
+gpu-check: ## tests, chapters and benchmark on a CUDA machine; needs no .venv and no network
+	@PYTHONPATH=lib $(PYTHON) -m tests.gpu.check
+
+bench: .venv/requirements.txt ## time the engines beside PyTorch's own dropout
+	@.venv/bin/python -m dropout bench
 
 lint: .venv/requirements.txt ## ruff and mypy
 	@.venv/bin/ruff check .; a=$$?; .venv/bin/ruff format --check .; b=$$?; \
