@@ -35,7 +35,7 @@ sums = find $(1) -type f ! -path '*/.*' ! -path '*/__pycache__/*' -exec cksum {}
 
 .PHONY: FORCE
 _build/pages.sum: FORCE
-	@mkdir -p _build; $(call sums,_config.yml _toc.yml book chapters lib/dropout) >$@.new
+	@mkdir -p _build; $(call sums,_config.yml _toc.yml book chapters lib/dropout tests/test_mask.py) >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # The cache of executed notebooks looks at their cells only: what these import or read empties it.
