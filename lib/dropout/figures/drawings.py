@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle
 
 from dropout.figures.style import PALETTE
 
@@ -29,24 +29,6 @@ def curve(
         color=PALETTE[colour],
         annotation_clip=False,
     )
-
-
-def mask_grid(ax: Axes, keep: Bool[np.ndarray, "rows columns"], colour: str = "blue") -> None:
-    """A mask as a grid of squares: filled where kept, empty where dropped."""
-    for (row, column), kept in np.ndenumerate(keep):
-        ax.add_patch(
-            Rectangle(
-                (column + 0.1, row + 0.1),
-                0.8,
-                0.8,
-                facecolor=PALETTE[colour] if kept else "none",
-                edgecolor=PALETTE[colour if kept else "grey"],
-                lw=0.8,
-            )
-        )
-    rows, columns = keep.shape
-    ax.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
-    ax.axis("off")
 
 
 def network(ax: Axes, kept: list[Bool[np.ndarray, "units"]]) -> None:
