@@ -8,13 +8,14 @@ from nbval.plugin import comment_markers, metadata_tags
 NOT_COMPARED = "nbval-ignore-output"
 ALLOWED_TAGS = {NOT_COMPARED, "raises-exception"}
 SHORTEST_REASON, SHORTEST_ALT, MOST_CODE_LINES, MOST_LINES = 20, 30, 15, 20
+MOST_COLUMNS = 88  # what a page shows on a desktop without scrolling
 
 
 def faults(cell: NotebookNode) -> list[str]:
     """All that is wrong with a code cell."""
     return [
         fault
-        for rule in (uncompared, unexplained, unrepeatable, unseen, too_long)
+        for rule in (uncompared, unexplained, unrepeatable, unseen, too_long, too_wide)
         if (fault := rule(cell))
     ]
 
@@ -61,6 +62,12 @@ def too_long(cell: NotebookNode) -> str | None:
             f"at most {MOST_LINES} and {MOST_CODE_LINES}"
         )
     return None
+
+
+def too_wide(cell: NotebookNode) -> str | None:
+    """A line that a reader would have to scroll to."""
+    wide = next((line for line in cell.source.splitlines() if len(line) > MOST_COLUMNS), None)
+    return f"{len(wide)} columns, at most {MOST_COLUMNS}: {wide}" if wide else None
 
 
 def texts(cell: NotebookNode) -> list[str]:

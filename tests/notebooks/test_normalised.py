@@ -92,6 +92,7 @@ FIGURE = "<Figure size 640x480 with 1 Axes>"
         (shown("plt.show()", FIGURE, mystnb={"image": {"alt": "Two curves"}}), "alt must tell"),
         (new_code_cell("\n".join(["x = 1"] * 16)), "16 lines, 16 of them code"),
         (new_code_cell("\n".join(["x = 1"] + ["# a comment"] * 20)), "21 lines, 1 of them code"),
+        (new_code_cell("x = " + "1" * 85), "89 columns, at most 88"),
     ],
 )
 def test_a_bad_cell_has_one_fault(cell, fault):
