@@ -1,8 +1,7 @@
 """Training a network on a data set, and what it learned on the way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,10 +17,10 @@ from dropout.training.data import Images
 class History:
     """Mean cross-entropy (nats) and accuracy after every epoch, in evaluation mode."""
 
-    train_loss: Float64[np.ndarray, "*seeds epochs"]
-    validation_loss: Float64[np.ndarray, "*seeds epochs"]
-    train_accuracy: Float64[np.ndarray, "*seeds epochs"]
-    validation_accuracy: Float64[np.ndarray, "*seeds epochs"]
+    train_loss: Float64[np.ndarray, "*networks epochs"]
+    validation_loss: Float64[np.ndarray, "*networks epochs"]
+    train_accuracy: Float64[np.ndarray, "*networks epochs"]
+    validation_accuracy: Float64[np.ndarray, "*networks epochs"]
 
     @classmethod
     def stack(cls, histories: "list[History]") -> "History":
@@ -29,14 +28,31 @@ class History:
         return cls(*(np.stack([getattr(h, f.name) for h in histories]) for f in fields(cls)))
 
 
-def mlp(*widths: int, p: float = 0.0, p_input: float = 0.0) -> nn.Sequential:
+def mlp(
+    *widths: int,
+    p: float | Sequence[float] = 0.0,
+    p_input: float = 0.0,
+    norm: Callable[[int], nn.Module] | None = None,
+) -> nn.Sequential:
     """A ReLU network in float64 with dropout at rate p after each hidden layer, p_input before all.
 
-    `widths` runs from the inputs to the outputs: mlp(64, 256, 10) has one hidden layer.
+    `widths` runs from the inputs to the outputs: mlp(64, 256, 10) has one hidden layer. A sequence
+    p has a rate for each hidden layer. `norm`, such as nn.BatchNorm1d, makes from a width the layer
+    that stands between each hidden layer's weights and its ReLU.
+
+    >>> print(*mlp(2, 3, 2, p=0.5, norm=nn.LayerNorm), sep="; ")  # doctest: +NORMALIZE_WHITESPACE
+    Dropout(p=0.0, inplace=False); Linear(in_features=2, out_features=3, bias=True);
+    LayerNorm((3,), eps=1e-05, elementwise_affine=True, bias=True); ReLU();
+    Dropout(p=0.5, inplace=False); Linear(in_features=3, out_features=2, bias=True)
     """
+    hidden = len(widths) - 2
+    rates = p if isinstance(p, Sequence) else [p] * hidden
+    if len(rates) != hidden:
+        raise ValueError(f"p has {len(rates)} rates for {hidden} hidden layers")
     layers: list[nn.Module] = [Dropout(p_input)]
-    for inputs, outputs in pairwise(widths[:-1]):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(), Dropout(p)]
+    for inputs, outputs, rate in zip(widths[:-2], widths[1:-1], rates, strict=True):
+        layers += [nn.Linear(inputs, outputs), *([norm(outputs)] if norm else [])]
+        layers += [nn.ReLU(), Dropout(rate)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1])).double()
 
 
@@ -49,6 +65,7 @@ def fit(
     epochs: int,
     lr: float,
     momentum: float = 0.9,
+    weight_decay: float = 0.0,
     batch_size: int | None = None,
 ) -> tuple[nn.Module, History]:
     """Build a classifier and train it by SGD with momentum; batch_size None is full batch.
@@ -59,7 +76,9 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
-        optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+        optimiser = torch.optim.SGD(
+            model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay
+        )
         measured = []
         for _ in range(epochs):
             model.train()
