@@ -67,7 +67,7 @@ notebooks: .venv/requirements.txt ## execute the chapters and store their text o
 pytest = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n logical --dist loadscope
 # The shapes in signatures are checked at run time, except where users' errors are tested and in
 # the kernels, which Numba and Triton compile.
-shapes = $(foreach m,mask shard reference op noise seeding kernels.portable layers theory training figures,dropout.$(m),)
+shapes = $(foreach m,mask shard reference op noise seeding kernels.portable layers theory bayes training figures,dropout.$(m),)
 run_tests = \
 	$(pytest) -m 'not unchecked' --jaxtyping-packages=$(subst $() ,,$(shapes))beartype.beartype; checked=$$?; \
 	$(pytest) -m unchecked tests; exit $$((checked + $$?))

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from dropout.kernels.portable import philox4x32
 from dropout.mask import MASK32, MaskKey
-from dropout.op import coins
+from dropout.op import coins, sampler
 
 # By name: (x, seed, stream, step, numbers, whole, start) -> x times its factors.
 LAWS: dict[str, Callable[..., Tensor]] = {}
@@ -68,6 +68,8 @@ torch.library.register_fake("dropout::multiply", lambda x, *_: torch.empty_like(
 def _multiply(x: Tensor, *rest) -> Tensor:
     if torch.compiler.is_compiling():
         return torch.ops.dropout.multiply(x, *rest)
+    if (sampling := sampler()) is not None:
+        return sampling.draw(_multiply, x, *rest)
     return _Multiply.apply(x, *rest)
 
 

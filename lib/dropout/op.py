@@ -7,8 +7,10 @@ wherever it is needed it is drawn anew from the key.
 
 import warnings
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -20,6 +22,7 @@ from dropout.mask import MaskKey, inverted_scale, threshold
 from dropout.shard import Shard, place
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+SAMPLER: ContextVar[Any] = ContextVar("sampler", default=None)  # set by `bayes.predict`
 
 
 def drop(
@@ -53,12 +56,24 @@ def drop(
     """
     t = threshold(p)
     check(x)
-    if not training or t == 0:
+    if not active(training) or t == 0:
         return x
     whole, start = place(x.shape, shard, shared)
     coin = coins(key, generator)
     scale = inverted_scale(p) if scale is None else scale
     return masked_scale(x, *coin, t, scale, shift, dropped, whole, start, inplace)
+
+
+def sampler() -> Any:
+    """What has charge of all coins while `bayes.predict` samples; else None."""
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return None
+    return SAMPLER.get()
+
+
+def active(training: bool) -> bool:
+    """Whether to drop: in training, and wherever `bayes.predict` samples."""
+    return training or sampler() is not None
 
 
 def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tensor, int, int]:
@@ -68,6 +83,8 @@ def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tens
     """
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
+    if (sampling := sampler()) is not None:
+        return sampling.coins()
     if key is None:
         return draw_seed(generator), 0, 0
     if not isinstance(key, MaskKey):
@@ -110,6 +127,8 @@ def masked_scale(
     if torch.compiler.is_compiling():
         out = torch.ops.dropout.masked_scale(x, *rest)
     elif torch._C._are_functorch_transforms_active():
+        if (sampling := sampler()) is not None:
+            return sampling.draw(masked_scale, x, *rest)
         out = _Transformed.apply(x, *rest)
     elif x.requires_grad or forward_ad._current_level >= 0:
         # The base class's own apply: Function's would look for torch.func's transforms once more.

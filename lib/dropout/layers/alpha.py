@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from dropout.layers.base import Keyed
 from dropout.mask import MaskKey, realised_rate, threshold
-from dropout.op import check, drop
+from dropout.op import active, check, drop
 from dropout.shard import Shard
 
 SATURATION = -1.7580993408473769  # α' = -λα of SELU
@@ -76,7 +76,7 @@ def affine(p: float) -> tuple[float, float, float]:
 
 def _drop(x, shared, p, training, inplace, key, generator, shard):
     check(x)
-    if not training:
+    if not active(training):
         threshold(p)
         return x
     a, b, dropped = affine(p)

@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from dropout.layers.base import CoinLayer
 from dropout.layers.bernoulli import Dropout
 from dropout.mask import MaskKey, threshold
-from dropout.op import drop
+from dropout.op import active, drop
 from dropout.shard import Shard
 
 
@@ -49,7 +49,7 @@ def attention(
         raise ValueError("give a mask or causal=True, not both")
     if mask is not None and mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean, True where a target may look, got {mask.dtype}")
-    if not training or threshold(p) == 0:
+    if not active(training) or threshold(p) == 0:
         threshold(p)  # a bad rate is refused in evaluation too
         return scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
     scores = queries @ keys.mT / sqrt(queries.shape[-1])

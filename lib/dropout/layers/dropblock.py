@@ -17,7 +17,7 @@ from torch.nn.functional import max_pool2d, pad
 from dropout.layers.base import CoinLayer
 from dropout.mask import MaskKey, threshold
 from dropout.noise import LAWS, multiply, words
-from dropout.op import check
+from dropout.op import active, check
 from dropout.reference import block_covers, block_threshold
 from dropout.shard import Shard, place, runs
 
@@ -65,7 +65,7 @@ def drop_block2d(
             f"block_size must be at most the map's height and width, got {block_size} for a map "
             f"of {whole[-2]} x {whole[-1]}"
         )
-    if not training or p == 0:
+    if not active(training) or p == 0:
         return x
     return multiply(x, "blocks", [float(p), float(block_size)], whole, start, key, generator)
 

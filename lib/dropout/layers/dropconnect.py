@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from dropout.layers.base import CoinLayer
 from dropout.mask import MaskKey, threshold
-from dropout.op import drop
+from dropout.op import active, drop
 from dropout.shard import Shard
 
 
@@ -44,7 +44,7 @@ def drop_connect(
     tensor([[0., 2., 0., 2.],
             [0., 2., 2., 2.]])
     """
-    if not training:
+    if not active(training):
         threshold(p)  # a bad rate is refused in evaluation too
         return function(x, weight)
     if per_example:

@@ -7,7 +7,7 @@ from torch.nn.functional import embedding
 
 from dropout.layers.base import CoinLayer
 from dropout.mask import MaskKey, inverted_scale, threshold
-from dropout.op import drop
+from dropout.op import active, drop
 from dropout.shard import Shard
 
 
@@ -37,7 +37,7 @@ def embedding_dropout(
             [0., 2., 2., 2., 0.]])
     """
     vectors = embedding(tokens, weight)
-    if not training:
+    if not active(training):
         threshold(p)  # a bad rate is refused in evaluation too
         return vectors
     return _drop_words(vectors, tokens, len(weight), p, key, generator, shard)
@@ -113,7 +113,7 @@ def word_dropout(
     """
     if tokens.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"tokens must be integers (int64, int32), got {tokens.dtype}")
-    if not training or threshold(p) == 0:
+    if not active(training) or threshold(p) == 0:
         threshold(p)  # a bad rate is refused in evaluation too
         return tokens
     coins = torch.ones(tokens.shape, device=tokens.device)

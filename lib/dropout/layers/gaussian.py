@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from dropout.layers.base import CoinLayer
 from dropout.mask import MaskKey, threshold
 from dropout.noise import LAWS, multiply, words
-from dropout.op import check
+from dropout.op import active, check
 from dropout.shard import Shard, place, runs
 
 
@@ -35,7 +35,7 @@ def gaussian_dropout(
     """
     deviation = _deviation(p)
     check(x)
-    if not training or deviation == 0:
+    if not active(training) or deviation == 0:
         return x
     return multiply(x, "normal", [deviation], *place(x.shape, shard), key, generator)
 

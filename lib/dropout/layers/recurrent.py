@@ -176,6 +176,10 @@ class VariationalRNN(CoinLayer):
             raise TypeError(f"input must be a tensor, got {type(input).__name__}")
         if not (self.training and any(map(threshold, (self.p, self.recurrent_p, self.output_p)))):
             return self.rnn(input, hx)
+        return self.unrolled(input, hx)
+
+    def unrolled(self, input: Tensor, hx: Tensor | State | None = None):
+        """The rnn as a loop over time, with the coins of one forward."""
         batch_axis, single = 0 if self.rnn.batch_first else 1, input.dim() == 2
         x = input.unsqueeze(batch_axis) if single else input
         state = self._initial(x, hx, single)

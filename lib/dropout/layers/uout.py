@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from dropout.mask import MaskKey
 from dropout.noise import LAWS, multiply, words
-from dropout.op import check
+from dropout.op import active, check
 from dropout.shard import Shard, place, runs
 
 
@@ -36,7 +36,7 @@ def uout(
     """
     _check_beta(beta)
     check(x)
-    if not training or beta == 0:
+    if not active(training) or beta == 0:
         return x
     return multiply(x, "uniform", [float(beta)], *place(x.shape, shard), key, generator)
 
