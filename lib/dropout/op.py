@@ -41,11 +41,13 @@ def drop(
     Each element has its own coin, but elements that differ only in their places along the axes
     `shared` have one between them. p is the drop rate, `scale` by default 1/(1 - p). Which coins
     drop is settled by `key`, or by a seed drawn from `generator` (default: PyTorch's CPU
-    generator). With a `shard`, x is a part of a larger tensor and drops what that would drop there.
-    With `training=False`, or p too small to drop anything, x itself comes back.
+    generator). With a `shard`, x is a part of a larger tensor and drops what that would drop there;
+    a DTensor, which needs a key, drops what it would drop in one process. With `training=False`, or
+    p too small to drop anything, x itself comes back.
 
     Raises TypeError for a tensor that is not dense and floating-point and for a key, a generator or
-    a shard that is none, ValueError for a rate, axis or shard out of range.
+    a shard that is none, ValueError for a rate, axis or shard out of range and for a DTensor whose
+    parts are no parts of the mask.
 
     >>> drop(torch.ones(2, 4), p=0.5, shared=(1,), key=MaskKey(seed=1))
     tensor([[0., 0., 0., 0.],
@@ -56,18 +58,23 @@ def drop(
     if not training or t == 0:
         return x
     whole, start = place(x.shape, shard, shared)
-    coin = coins(key, generator)
+    coin = coins(key, generator, x)
     scale = inverted_scale(p) if scale is None else scale
     return masked_scale(x, *coin, t, scale, shift, dropped, whole, start, inplace)
 
 
-def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tensor, int, int]:
-    """Seed, stream and step: those of the key, or of a new one whose seed is drawn.
+def coins(key: MaskKey | None, generator: Generator | None, x: Tensor) -> tuple[Tensor, int, int]:
+    """Seed, stream and step for x: those of the key, or of a new one whose seed is drawn.
 
     The seed is a 0-d int64 tensor on the CPU, so that drawing one waits for no device.
     """
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
+    if type(x).__module__ == "torch.distributed.tensor":
+        import dropout.dtensor  # noqa: F401  (it takes most of a second: for those who need it)
+
+        if key is None:
+            raise ValueError("a DTensor needs a key: its processes would each draw their own seed")
     if key is None:
         return draw_seed(generator), 0, 0
     if not isinstance(key, MaskKey):

@@ -63,7 +63,7 @@ def test_a_window_of_a_tensor_too_large_to_hold():
 
 @given(strategies.words(64))
 def test_every_seed_of_64_bits_keeps_its_bits(seed):
-    assert int(coins(MaskKey(seed))[0]) % 2**64 == seed
+    assert int(coins(MaskKey(seed), None, ones(1))[0]) % 2**64 == seed
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0])
