@@ -9,11 +9,14 @@ import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import CheckpointPolicy, _CachingTorchDispatchMode
 
 from dropout.kernels import portable
 from dropout.mask import MaskKey, inverted_scale, threshold
@@ -89,10 +92,10 @@ def draw_seed(generator: Generator | None = None) -> Tensor:
     """64 random bits from a CPU generator (default: PyTorch's own), as a 0-d tensor."""
     if generator is None:
         if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-            return torch.ops.dropout.draw_seed()
+            return torch.ops.dropout.draw_seeds([])
     elif generator.device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    return _empty_seed().random_(-(2**63), None, generator=generator)
+    return _empty_seeds().random_(-(2**63), None, generator=generator)
 
 
 def masked_scale(
@@ -140,12 +143,13 @@ def check(x: Tensor) -> None:
 # --- What PyTorch knows of it -------------------------------------------------------------------
 
 _library = torch.library.Library("dropout", "DEF")
+_VMAP = torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchVmapMode)
 _ARGUMENTS = (
     "Tensor seed, SymInt stream, SymInt step, SymInt threshold, float scale, float shift, "
     "float dropped, SymInt[] whole, SymInt[] start"
 )
 _library.define(f"masked_scale(Tensor x, {_ARGUMENTS}) -> Tensor")
-_library.define("draw_seed() -> Tensor", tags=torch.Tag.nondeterministic_seeded)
+_library.define("draw_seeds(SymInt[] shape) -> Tensor", tags=torch.Tag.nondeterministic_seeded)
 
 
 @lru_cache
@@ -261,21 +265,41 @@ torch.library.register_autograd(
 torch.library.register_vmap("dropout::masked_scale", _batched, lib=_library)
 
 
-def _empty_seed() -> Tensor:
-    return torch.empty((), dtype=torch.int64, device="cpu")  # whatever the default device
+def _empty_seeds(shape: Sequence[int] = ()) -> Tensor:
+    return torch.empty(shape, dtype=torch.int64, device="cpu")  # whatever the default device
 
 
-def _draw() -> Tensor:
-    return _empty_seed().random_(-(2**63), None)
+def _draw(shape: Sequence[int]) -> Tensor:
+    return _empty_seeds(shape).random_(-(2**63), None)
 
 
-def _draw_under_vmap() -> Tensor:
-    # randint knows what vmap's `randomness` asks for, and of the same bits makes the same number.
-    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu") ^ -(2**63)
+def _draw_under_vmap(shape: Sequence[int]) -> Tensor:
+    vmap: Any = retrieve_current_functorch_interpreter()
+    if vmap.randomness() == "error":
+        raise RuntimeError("vmap over dropout needs randomness='same' or 'different', or a key")
+    if vmap.randomness() == "different":
+        shape = vmap.batch_size(), *shape
+    with torch._C._ExcludeDispatchKeyGuard(_VMAP):
+        seeds = torch.ops.dropout.draw_seeds(shape)
+    if vmap.randomness() == "different":
+        return torch._C._functorch._add_batch_dim(seeds, 0, vmap.level())
+    return seeds
 
 
-_library.impl("draw_seed", _draw, "CompositeExplicitAutograd")
-_library.impl("draw_seed", _draw_under_vmap, "FuncTorchVmapMode")
-torch.library.register_fake("dropout::draw_seed", _empty_seed, lib=_library)
+def _save_seeds(mode, op, types, args, kwargs):
+    """A compiled checkpoint saves the seeds it draws: it cannot draw them again in backward."""
+    policy, mode.policy_fn = mode.policy_fn, lambda *_, **__: CheckpointPolicy.MUST_SAVE
+    try:
+        return mode.__torch_dispatch__(op, types, args, kwargs)
+    finally:
+        mode.policy_fn = policy
+
+
+_library.impl("draw_seeds", _draw, "CompositeExplicitAutograd")
+_library.impl("draw_seeds", _draw_under_vmap, "FuncTorchVmapMode")
+torch.library.register_fake("dropout::draw_seeds", _empty_seeds, lib=_library)
+torch.library.register_torch_dispatch(
+    "dropout::draw_seeds", _CachingTorchDispatchMode, _save_seeds, lib=_library
+)
 # Draws in compiled code keep the order they have in eager mode, and with it their seeds.
-_library._register_effectful_op("dropout::draw_seed", EffectType.ORDERED)
+_library._register_effectful_op("dropout::draw_seeds", EffectType.ORDERED)
