@@ -1,8 +1,10 @@
 """The benchmark's tables, with times of one's own: what is run, what is missing, what is said."""
 
 import pytest
+import torch
 
 from dropout import bench
+from dropout.__main__ import main
 
 # torch's own uses of torch.jit.script warn, on first use of the compiler.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -43,3 +45,10 @@ def test_dropout_is_compared_at_each_size_type_and_rate(times, capsys):
     assert settings == [(d, n) for d in ("float32", "float64") for n in (64, 100)]
     assert "float64, 100 elements, p = 0.5" in capsys.readouterr().out
     assert {"copy", "ours", "F.dropout", "compiled F.dropout"} <= set(rows[0]["seconds"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_asked_for_and_absent_is_said(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--device", "cuda"])
+    assert "--device cuda: PyTorch finds no CUDA device" in capsys.readouterr().err

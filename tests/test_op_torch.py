@@ -169,6 +169,28 @@ def test_compiled_checkpoints_and_vmap_draw_the_masks_of_eager_mode(f, backend):
 
 
 @pytest.mark.unchecked
+@pytest.mark.parametrize("budget", [0.5, 0.0])
+def test_under_a_memory_budget_backward_has_the_forwards_masks_or_is_refused(budget):
+    """Below 1 PyTorch computes parts of the forward again, and would draw other seeds for it."""
+
+    def block(x, keys=(None, None)):
+        for key in keys:
+            x = functional.dropout(x.sin(), 0.5, key=key)
+        return (x * x).sum()
+
+    def keyed(x):
+        return block(x, (MaskKey(1), MaskKey(2)))
+
+    x = torch.linspace(1, 2, 64, dtype=torch.double).requires_grad_()
+    with torch._functorch.config.patch(activation_memory_budget=budget):
+        (found,) = torch.autograd.grad(torch.compile(keyed, backend="inductor")(x), x)
+        with pytest.raises(RuntimeError, match="activation_memory_budget below 1: give it a key"):
+            torch.compile(block, backend="inductor")(x)
+    (expected,) = torch.autograd.grad(keyed(x), x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.unchecked
 def test_torch_func_grad_inside_a_compiled_function_is_refused():
     """PyTorch's limit for operators of one's own: compile around it, or call it uncompiled."""
     compiled = torch.compile(torch.func.grad(lambda x: keyed(x).sum()), backend="aot_eager")

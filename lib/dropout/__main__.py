@@ -37,9 +37,12 @@ def main(arguments: list[str] | None = None) -> None:
     timing.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"],
                         choices=["float64", "float32", "bfloat16", "float16"])  # fmt: skip
     timing.add_argument("--rates", type=float, nargs="+", default=[0.1, 0.5])
-    timing.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    timing.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
+                        choices=["cpu", "cuda"])  # fmt: skip
     timing.add_argument("--json", type=Path, help="also write the numbers here")
     options = parser.parse_args(arguments)
+    if "device" in options and options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch finds no CUDA device on this machine")
     found = info()
     print("\n".join(f"{name:12} {value}" for name, value in found.items()) + "\n")
     if options.command == "bench":

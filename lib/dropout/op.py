@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch._functorch import config as functorch
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
 from torch.autograd import forward_ad
@@ -50,7 +51,7 @@ def drop(
 
     Raises TypeError for a tensor that is not dense and floating-point and for a key, a generator or
     a shard that is none, ValueError for a rate, axis or shard out of range and for a DTensor whose
-    parts are no parts of the mask.
+    parts are no parts of the mask, RuntimeError for a tensor that cannot be written in place.
 
     >>> drop(torch.ones(2, 4), p=0.5, shared=(1,), key=MaskKey(seed=1))
     tensor([[0., 0., 0., 0.],
@@ -60,6 +61,8 @@ def drop(
     check(x)
     if not training or t == 0:
         return x
+    if inplace:
+        check_writable(x)
     whole, start = place(x.shape, shard, shared)
     coin = coins(key, generator, x)
     scale = inverted_scale(p) if scale is None else scale
@@ -131,13 +134,30 @@ def masked_scale(
 
 def check(x: Tensor) -> None:
     """Raise TypeError unless x is a dense tensor of a floating type that the engines know."""
-    dense = isinstance(x, Tensor) and x.layout == torch.strided
-    if not dense or x.dtype not in DTYPES:
-        kind = type(x).__name__ if not isinstance(x, Tensor) else x.dtype if dense else x.layout
-        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
-        raise TypeError(
-            f"dropout needs a dense floating-point tensor, got {kind}: {allowed} will do"
+    kind: object
+    if not isinstance(x, Tensor):
+        kind = type(x).__name__
+    elif x.is_nested:
+        kind = "a nested tensor"
+    elif x.layout != torch.strided:
+        kind = x.layout
+    elif x.dtype not in DTYPES:
+        kind = x.dtype
+    else:
+        return
+    allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+    raise TypeError(f"dropout needs a dense floating-point tensor, got {kind}: {allowed} will do")
+
+
+def check_writable(x: Tensor) -> None:
+    """Raise RuntimeError, before anything is written, where PyTorch's own writes in place would."""
+    leaf = x if x._base is None else x._base
+    if leaf.is_leaf and leaf.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(
+            "a leaf Variable that requires grad, or a view of one, cannot be written in place"
         )
+    if any(n > 1 and not step for n, step in zip(x.shape, x.stride(), strict=True)):
+        raise RuntimeError("elements of x share a place in memory: clone it to write in place")
 
 
 # --- What PyTorch knows of it -------------------------------------------------------------------
@@ -269,6 +289,15 @@ def _empty_seeds(shape: Sequence[int] = ()) -> Tensor:
     return torch.empty(shape, dtype=torch.int64, device="cpu")  # whatever the default device
 
 
+def _fake_seeds(shape: Sequence[int]) -> Tensor:
+    if functorch.activation_memory_budget < 1:  # PyTorch would draw others in backward, or fail
+        raise RuntimeError(
+            "dropout cannot draw seeds in code that is compiled with an activation_memory_budget "
+            "below 1: give it a key, as dropout.seeding.seeded does"
+        )
+    return _empty_seeds(shape)
+
+
 def _draw(shape: Sequence[int]) -> Tensor:
     return _empty_seeds(shape).random_(-(2**63), None)
 
@@ -297,7 +326,7 @@ def _save_seeds(mode, op, types, args, kwargs):
 
 _library.impl("draw_seeds", _draw, "CompositeExplicitAutograd")
 _library.impl("draw_seeds", _draw_under_vmap, "FuncTorchVmapMode")
-torch.library.register_fake("dropout::draw_seeds", _empty_seeds, lib=_library)
+torch.library.register_fake("dropout::draw_seeds", _fake_seeds, lib=_library)
 torch.library.register_torch_dispatch(
     "dropout::draw_seeds", _CachingTorchDispatchMode, _save_seeds, lib=_library
 )
