@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 from torch.utils.checkpoint import checkpoint
 
 from dropout import MaskKey, functional, nn
@@ -154,6 +155,7 @@ def all_the_same(x):
     return torch.vmap(lambda x: functional.dropout(x, 0.5), randomness="same")(x)
 
 
+@pytest.mark.skipif(torch.__version__ < TorchVersion("2.13"), reason="PyTorch 2.11 cannot")
 @pytest.mark.unchecked
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 @pytest.mark.parametrize("f", [checkpointed, each_its_own, all_the_same])
