@@ -32,7 +32,7 @@ def multiply(
 
     `whole` is the shape of the mask that x is at `start` of, 1 where factors are shared.
     """
-    return _multiply(x, *coins(key, generator), law, numbers, whole, start)
+    return _multiply(x, *coins(key, generator, x), law, numbers, whole, start)
 
 
 def words(

@@ -14,8 +14,11 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch._functorch import config as functorch
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import CheckpointPolicy, _CachingTorchDispatchMode
 
 from dropout.kernels import portable
 from dropout.mask import MaskKey, inverted_scale, threshold
@@ -44,11 +47,13 @@ def drop(
     Each element has its own coin, but elements that differ only in their places along the axes
     `shared` have one between them. p is the drop rate, `scale` by default 1/(1 - p). Which coins
     drop is settled by `key`, or by a seed drawn from `generator` (default: PyTorch's CPU
-    generator). With a `shard`, x is a part of a larger tensor and drops what that would drop there.
-    With `training=False`, or p too small to drop anything, x itself comes back.
+    generator). With a `shard`, x is a part of a larger tensor and drops what that would drop there;
+    a DTensor, which needs a key, drops what it would drop in one process. With `training=False`, or
+    p too small to drop anything, x itself comes back.
 
     Raises TypeError for a tensor that is not dense and floating-point and for a key, a generator or
-    a shard that is none, ValueError for a rate, axis or shard out of range.
+    a shard that is none, ValueError for a rate, axis or shard out of range and for a DTensor whose
+    parts are no parts of the mask, RuntimeError for a tensor that cannot be written in place.
 
     >>> drop(torch.ones(2, 4), p=0.5, shared=(1,), key=MaskKey(seed=1))
     tensor([[0., 0., 0., 0.],
@@ -58,8 +63,10 @@ def drop(
     check(x)
     if not active(training) or t == 0:
         return x
+    if inplace:
+        check_writable(x)
     whole, start = place(x.shape, shard, shared)
-    coin = coins(key, generator)
+    coin = coins(key, generator, x)
     scale = inverted_scale(p) if scale is None else scale
     return masked_scale(x, *coin, t, scale, shift, dropped, whole, start, inplace)
 
@@ -76,8 +83,10 @@ def active(training: bool) -> bool:
     return training or sampler() is not None
 
 
-def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tensor, int, int]:
-    """Seed, stream and step: those of the key, or of a new one whose seed is drawn.
+def coins(
+    key: MaskKey | None, generator: Generator | None = None, x: Tensor | None = None
+) -> tuple[Tensor, int, int]:
+    """Seed, stream and step for x: those of the key, or of a new one whose seed is drawn.
 
     The seed is a 0-d int64 tensor on the CPU, so that drawing one waits for no device.
     """
@@ -85,6 +94,11 @@ def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tens
         raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
     if (sampling := sampler()) is not None:
         return sampling.coins()
+    if type(x).__module__ == "torch.distributed.tensor":
+        import dropout.dtensor  # noqa: F401  (it takes most of a second: for those who need it)
+
+        if key is None:
+            raise ValueError("a DTensor needs a key: its processes would each draw their own seed")
     if key is None:
         return draw_seed(generator), 0, 0
     if not isinstance(key, MaskKey):
@@ -99,10 +113,10 @@ def draw_seed(generator: Generator | None = None) -> Tensor:
     """64 random bits from a CPU generator (default: PyTorch's own), as a 0-d tensor."""
     if generator is None:
         if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-            return torch.ops.dropout.draw_seed()
+            return torch.ops.dropout.draw_seeds([])
     elif generator.device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    return _empty_seed().random_(-(2**63), None, generator=generator)
+    return _empty_seeds().random_(-(2**63), None, generator=generator)
 
 
 def masked_scale(
@@ -140,24 +154,42 @@ def masked_scale(
 
 def check(x: Tensor) -> None:
     """Raise TypeError unless x is a dense tensor of a floating type that the engines know."""
-    dense = isinstance(x, Tensor) and x.layout == torch.strided
-    if not dense or x.dtype not in DTYPES:
-        kind = type(x).__name__ if not isinstance(x, Tensor) else x.dtype if dense else x.layout
-        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
-        raise TypeError(
-            f"dropout needs a dense floating-point tensor, got {kind}: {allowed} will do"
+    kind: object
+    if not isinstance(x, Tensor):
+        kind = type(x).__name__
+    elif x.is_nested:
+        kind = "a nested tensor"
+    elif x.layout != torch.strided:
+        kind = x.layout
+    elif x.dtype not in DTYPES:
+        kind = x.dtype
+    else:
+        return
+    allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+    raise TypeError(f"dropout needs a dense floating-point tensor, got {kind}: {allowed} will do")
+
+
+def check_writable(x: Tensor) -> None:
+    """Raise RuntimeError, before anything is written, where PyTorch's own writes in place would."""
+    leaf = x if x._base is None else x._base
+    if leaf.is_leaf and leaf.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(
+            "a leaf Variable that requires grad, or a view of one, cannot be written in place"
         )
+    if any(n > 1 and not step for n, step in zip(x.shape, x.stride(), strict=True)):
+        raise RuntimeError("elements of x share a place in memory: clone it to write in place")
 
 
 # --- What PyTorch knows of it -------------------------------------------------------------------
 
 _library = torch.library.Library("dropout", "DEF")
+_VMAP = torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchVmapMode)
 _ARGUMENTS = (
     "Tensor seed, SymInt stream, SymInt step, SymInt threshold, float scale, float shift, "
     "float dropped, SymInt[] whole, SymInt[] start"
 )
 _library.define(f"masked_scale(Tensor x, {_ARGUMENTS}) -> Tensor")
-_library.define("draw_seed() -> Tensor", tags=torch.Tag.nondeterministic_seeded)
+_library.define("draw_seeds(SymInt[] shape) -> Tensor", tags=torch.Tag.nondeterministic_seeded)
 
 
 @lru_cache
@@ -273,21 +305,50 @@ torch.library.register_autograd(
 torch.library.register_vmap("dropout::masked_scale", _batched, lib=_library)
 
 
-def _empty_seed() -> Tensor:
-    return torch.empty((), dtype=torch.int64, device="cpu")  # whatever the default device
+def _empty_seeds(shape: Sequence[int] = ()) -> Tensor:
+    return torch.empty(shape, dtype=torch.int64, device="cpu")  # whatever the default device
 
 
-def _draw() -> Tensor:
-    return _empty_seed().random_(-(2**63), None)
+def _fake_seeds(shape: Sequence[int]) -> Tensor:
+    if functorch.activation_memory_budget < 1:  # PyTorch would draw others in backward, or fail
+        raise RuntimeError(
+            "dropout cannot draw seeds in code that is compiled with an activation_memory_budget "
+            "below 1: give it a key, as dropout.seeding.seeded does"
+        )
+    return _empty_seeds(shape)
 
 
-def _draw_under_vmap() -> Tensor:
-    # randint knows what vmap's `randomness` asks for, and of the same bits makes the same number.
-    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu") ^ -(2**63)
+def _draw(shape: Sequence[int]) -> Tensor:
+    return _empty_seeds(shape).random_(-(2**63), None)
 
 
-_library.impl("draw_seed", _draw, "CompositeExplicitAutograd")
-_library.impl("draw_seed", _draw_under_vmap, "FuncTorchVmapMode")
-torch.library.register_fake("dropout::draw_seed", _empty_seed, lib=_library)
+def _draw_under_vmap(shape: Sequence[int]) -> Tensor:
+    vmap: Any = retrieve_current_functorch_interpreter()
+    if vmap.randomness() == "error":
+        raise RuntimeError("vmap over dropout needs randomness='same' or 'different', or a key")
+    if vmap.randomness() == "different":
+        shape = vmap.batch_size(), *shape
+    with torch._C._ExcludeDispatchKeyGuard(_VMAP):
+        seeds = torch.ops.dropout.draw_seeds(shape)
+    if vmap.randomness() == "different":
+        return torch._C._functorch._add_batch_dim(seeds, 0, vmap.level())
+    return seeds
+
+
+def _save_seeds(mode, op, types, args, kwargs):
+    """A compiled checkpoint saves the seeds it draws: it cannot draw them again in backward."""
+    policy, mode.policy_fn = mode.policy_fn, lambda *_, **__: CheckpointPolicy.MUST_SAVE
+    try:
+        return mode.__torch_dispatch__(op, types, args, kwargs)
+    finally:
+        mode.policy_fn = policy
+
+
+_library.impl("draw_seeds", _draw, "CompositeExplicitAutograd")
+_library.impl("draw_seeds", _draw_under_vmap, "FuncTorchVmapMode")
+torch.library.register_fake("dropout::draw_seeds", _fake_seeds, lib=_library)
+torch.library.register_torch_dispatch(
+    "dropout::draw_seeds", _CachingTorchDispatchMode, _save_seeds, lib=_library
+)
 # Draws in compiled code keep the order they have in eager mode, and with it their seeds.
-_library._register_effectful_op("dropout::draw_seed", EffectType.ORDERED)
+_library._register_effectful_op("dropout::draw_seeds", EffectType.ORDERED)

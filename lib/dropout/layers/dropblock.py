@@ -45,7 +45,7 @@ def drop_block2d(
     p = 0, x itself comes back.
 
     Raises ValueError for p outside [0, 1] and a block that is larger than the map.
-    Source: Ghiasi et al. (2018), algorithm 1 and, for γ, in place of equation 1.
+    Source: Ghiasi et al. (2018), with another γ than that of equation 1.
 
     >>> drop_block2d(torch.ones(1, 5, 5), p=0.3, block_size=2, key=MaskKey(seed=1))
     tensor([[[1.1554, 1.3350, 1.3350, 1.3350, 1.1554],

@@ -28,8 +28,7 @@ def uout(
     back.
 
     Raises TypeError for a tensor that is not floating point, ValueError for beta outside [0, 1].
-    Source: Li et al. (2018), "Understanding the disharmony between dropout and batch normalization
-    by variance shift", section on Uout.
+    Source: Li et al. (2018), "Change Dropout into a more variance-stable form".
 
     >>> uout(torch.ones(4), beta=0.1, key=MaskKey(seed=1))
     tensor([1.0781, 1.0789, 1.0171, 1.0423])
