@@ -6,7 +6,6 @@ that both loops vectorise. Compiled code is kept on disk, so that only the first
 
 import ctypes
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -21,12 +20,13 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from dropout.kernels.layout import layout
+from dropout.kernels.memory import empty_like
+
+__all__ = ["empty_like", "masked_scale"]
 
 COINS = 1 << 12  # at most so many in a tile: 8 KiB of lanes
 TILE = 1 << 16  # elements, about
 PART = 1 << 18  # elements, about: for fewer, waking a thread costs more than it saves
-PAGE, MADV_HUGEPAGE = 1 << 12, 14  # Linux
-FRESH = 1 << 25  # bytes: glibc's allocator may keep what is smaller, and then it has its pages
 # NumPy has no bfloat16 and Numba no float16: both come as their bits, told apart by the sign.
 # The second type is the one to compute in.
 STORAGE = {
@@ -92,7 +92,7 @@ def _draw(words, block, seed, stream, step):
         words[2 * b + 1] = (c2 & low) | c3 << high
 
 
-@numba.njit
+@numba.njit(inline="always")
 def _select(x, i, dx, out, o, do, lanes, n, threshold, scale, shift, dropped):
     """A row of elements that each have their own coin."""
     for j in range(n):
@@ -101,7 +101,7 @@ def _select(x, i, dx, out, o, do, lanes, n, threshold, scale, shift, dropped):
         out[o + j * do] = kept if np.int32(lanes[j]) >= threshold else dropped
 
 
-@numba.njit
+@numba.njit(inline="always")
 def _stretch(x, i, dx, out, o, do, n, keep, scale, shift, dropped):
     """A row of elements that share one coin."""
     if keep:
@@ -114,7 +114,7 @@ def _stretch(x, i, dx, out, o, do, n, keep, scale, shift, dropped):
 
 
 @numba.njit
-def _tiles(x, out, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end):
+def _tiles(x, out, in_place, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end):
     one = np.uint64(1)
     first, width, wx, wo, share, sx, so = (
         plan[0],
@@ -146,17 +146,22 @@ def _tiles(x, out, seed, stream, step, threshold, scale, shift, dropped, plan, b
         blocks = (offset + n + np.uint64(7)) // np.uint64(8)
         _draw(words[: 2 * blocks], coin // np.uint64(8), seed, stream, step)
         row = lanes[offset:]
+        unit = (sx if sx <= wx and share > one else wx) == one
         if sx <= wx and share > one:
             for j in range(n):
-                keep = np.int32(row[j]) >= threshold
-                if sx == one and so == one:
-                    _stretch(x, i + j * wx, one, out, o + j * wo, one, m, keep, scale, shift, none)
+                a, b, keep = i + j * wx, o + j * wo, np.int32(row[j]) >= threshold
+                if in_place and unit:
+                    _stretch(out, b, one, out, b, one, m, keep, scale, shift, none)
+                elif unit and so == one:
+                    _stretch(x, a, one, out, b, one, m, keep, scale, shift, none)
                 else:
-                    _stretch(x, i + j * wx, sx, out, o + j * wo, so, m, keep, scale, shift, none)
+                    _stretch(x, a, sx, out, b, so, m, keep, scale, shift, none)
             continue
         for k in range(m):
             a, b = i + k * sx, o + k * so
-            if wx == one and wo == one:
+            if in_place and unit:
+                _select(out, b, one, out, b, one, row, n, threshold, scale, shift, none)
+            elif unit and wo == one:
                 _select(x, a, one, out, b, one, row, n, threshold, scale, shift, none)
             else:
                 _select(x, a, wx, out, b, wo, row, n, threshold, scale, shift, none)
@@ -180,10 +185,7 @@ def _masked_scale(
     everything = (1 << 44,)  # a bound Numba wants: nothing checks it
     x, out = numba.carray(x_address, everything), numba.carray(out_address, everything)
     steps = numba.carray(plan, (1 << 10,))
-    if in_place:  # one array, not two that overlap: else the loops would not vectorise
-        _tiles(out, out, seed, stream, step, threshold, scale, shift, dropped, steps, begin, end)
-    else:
-        _tiles(x, out, seed, stream, step, threshold, scale, shift, dropped, steps, begin, end)
+    _tiles(x, out, in_place, seed, stream, step, threshold, scale, shift, dropped, steps, begin, end)
 
 
 @lru_cache
@@ -264,27 +266,3 @@ def masked_scale(
     _parts(x, out, rest, parts)
     for other in others:
         other.result()
-
-
-@lru_cache
-def _advise():
-    """The C library's madvise where Linux has it."""
-    if not sys.platform.startswith("linux"):
-        return None
-    function = ctypes.CDLL(None).madvise
-    function.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
-    return function
-
-
-def empty_like(x: Tensor) -> Tensor:
-    """`torch.empty_like`, asking Linux for huge pages where it is large.
-
-    Memory that big comes fresh from the kernel, and touching it by the small page would take
-    longer than all else.
-    """
-    out = torch.empty_like(x)
-    size = out.numel() * out.element_size()
-    if size >= FRESH and _advise():
-        begin = -(-out.data_ptr() // PAGE) * PAGE
-        _advise()(begin, out.data_ptr() + size - begin, MADV_HUGEPAGE)
-    return out
