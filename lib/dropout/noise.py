@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from dropout.kernels.portable import philox4x32
 from dropout.mask import MASK32, MaskKey
-from dropout.op import coins
+from dropout.op import coins, seed_tensor
 
 # By name: (x, seed, stream, step, numbers, whole, start) -> x times its factors.
 LAWS: dict[str, Callable[..., Tensor]] = {}
@@ -32,7 +32,8 @@ def multiply(
 
     `whole` is the shape of the mask that x is at `start` of, 1 where factors are shared.
     """
-    return _multiply(x, *coins(key, generator), law, numbers, whole, start)
+    seed, *rest = coins(key, generator)
+    return _multiply(x, seed_tensor(seed), *rest, law, numbers, whole, start)
 
 
 def words(

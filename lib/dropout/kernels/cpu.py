@@ -4,7 +4,6 @@ A stretch of coins is drawn into a small buffer that stays in the nearest cache,
 that both loops vectorise. Compiled code is kept on disk, so that only the first process waits.
 """
 
-import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -114,7 +113,9 @@ def _stretch(x, i, dx, out, o, do, n, keep, scale, shift, dropped):
 
 
 @numba.njit
-def _tiles(x, out, in_place, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end):
+def _tiles(
+    x, out, in_place, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end
+):
     one = np.uint64(1)
     first, width, wx, wo, share, sx, so = (
         plan[0],
@@ -167,48 +168,58 @@ def _tiles(x, out, in_place, seed, stream, step, threshold, scale, shift, droppe
                 _select(x, a, wx, out, b, wo, row, n, threshold, scale, shift, none)
 
 
-def _masked_scale(
-    x_address,
-    out_address,
-    in_place,
-    seed,
-    stream,
-    step,
-    threshold,
-    scale,
-    shift,
-    dropped,
-    plan,
-    begin,
-    end,
-):
-    everything = (1 << 44,)  # a bound Numba wants: nothing checks it
-    x, out = numba.carray(x_address, everything), numba.carray(out_address, everything)
-    steps = numba.carray(plan, (1 << 10,))
-    _tiles(x, out, in_place, seed, stream, step, threshold, scale, shift, dropped, steps, begin, end)
+@intrinsic
+def _pointer(typingctx, address, kind):
+    """A number as the address of elements of a kind."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(kind.dtype)(address, kind), codegen
+
+
+_integers, _floats, _plan_type = (
+    [types.int64] * 6,
+    [types.float64] * 3,
+    types.Array(types.uint64, 1, "C"),
+)
 
 
 @lru_cache
 def _compiled(dtype):
-    """The C function for a data type. Called through ctypes it holds no lock on the interpreter."""
+    """The machine code for a data type. While it runs it holds no lock on the interpreter."""
     stored, number = STORAGE[dtype]
-    to, u32, u64 = types.CPointer, types.uint32, types.uint64
-    key, numbers, part = [u64, u32, u32, types.int32], [number] * 3, [to(u64), u64, u64]
-    signature = types.void(to(stored), to(stored), types.boolean, *key, *numbers, *part)
-    function = numba.cfunc(signature, cache=True)(_masked_scale)
+    everything = (1 << 44,)  # a bound Numba wants: nothing checks it
 
-    real = ctypes.c_double if number == types.float64 else ctypes.c_float
-    to, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
-    key, numbers, part = [u64, u32, u32, ctypes.c_int32], [real] * 3, [to, u64, u64]
-    prototype = ctypes.CFUNCTYPE(None, to, to, ctypes.c_bool, *key, *numbers, *part)
-    call = prototype(function.address)
-    call.function = function  # keeps the code it points to alive
-    return call
+    # Of Python's own types, which are the quickest to pass.
+    @numba.njit(
+        [types.void(*_integers, *_floats, _plan_type, types.int64, types.int64)],
+        nogil=True,
+        cache=True,
+    )
+    def run(x, out, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end):
+        _tiles(
+            numba.carray(_pointer(x, stored), everything),
+            numba.carray(_pointer(out, stored), everything),
+            x == out,
+            np.uint64(seed),
+            np.uint32(stream),
+            np.uint32(step),
+            np.int32(threshold),
+            number(scale),
+            number(shift),
+            number(dropped),
+            plan,
+            np.uint64(begin),
+            np.uint64(end),
+        )
+
+    return run
 
 
 @lru_cache(maxsize=4096)
-def _plan(shape, x_strides, out_strides, whole, start):
-    """What `_tiles` reads of a layout, and the number of tiles."""
+def _plan(dtype, shape, x_strides, out_strides, whole, start):
+    """The code for a data type, what it reads of a layout, and the number of tiles."""
     lay = layout(shape, x_strides, out_strides, whole, start)
     (width, wx, wo, _), (share, sx, so, _) = lay.coins, lay.shared
     elements = min(share, TILE)
@@ -216,7 +227,7 @@ def _plan(shape, x_strides, out_strides, whole, start):
     numbers = [lay.first, width, wx, wo, share, sx, so, coins, elements, len(lay.outer)]
     numbers += [number for axis in reversed(lay.outer) for number in axis]
     tiles = -(-width // coins) * -(-share // elements) * prod(axis.size for axis in lay.outer)
-    return (ctypes.c_uint64 * len(numbers))(*numbers), tiles
+    return _compiled(dtype), np.array(numbers, np.uint64), tiles
 
 
 @lru_cache
@@ -228,10 +239,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
-def _parts(x: Tensor, out: Tensor, rest: tuple, parts: Iterator[tuple[int, int]]) -> None:
+def _parts(run, x: Tensor, out: Tensor, rest: tuple, parts: Iterator[tuple[int, int]]) -> None:
     """Parts, until there are no more: a thread that is held up leaves them to the others."""
     # Holds the tensors, so that their memory outlives a caller who is interrupted.
-    run, source, target = _compiled(x.dtype), x.data_ptr(), out.data_ptr()
+    source, target = x.data_ptr(), out.data_ptr()
     for begin, end in parts:
         run(source, target, *rest, begin, end)
 
@@ -252,17 +263,18 @@ def masked_scale(
     """Write `dropout.op.masked_scale` of x into `out`, which may be x. Any strides, no copies."""
     if not x.numel():
         return
-    plan, tiles = _plan(x.shape, x.stride(), out.stride(), tuple(whole), tuple(start))
-    in_place = x.data_ptr() == out.data_ptr()
-    rest = (in_place, seed, stream, step, threshold, scale, shift, dropped, plan)
-    threads = torch.get_num_threads()
+    if not isinstance(whole, tuple):  # the dispatcher makes them lists
+        whole, start = tuple(whole), tuple(start)
+    run, plan, tiles = _plan(x.dtype, x.shape, x.stride(), out.stride(), whole, start)
+    rest = (seed, stream, step, threshold, scale, shift, dropped, plan)
+    threads = torch.get_num_threads() if tiles > 1 else 1
     pieces = min(tiles, x.numel() // PART, 8 * threads) if threads > 1 else 1
     if pieces < 2:
-        _parts(x, out, rest, iter([(0, tiles)]))
+        run(x.data_ptr(), out.data_ptr(), *rest, 0, tiles)
         return
     parts = iter([(tiles * n // pieces, tiles * (n + 1) // pieces) for n in range(pieces)])
     helpers = range(min(threads, pieces) - 1)
-    others = [_pool().submit(_parts, x, out, rest, parts) for _ in helpers]
-    _parts(x, out, rest, parts)
+    others = [_pool().submit(_parts, run, x, out, rest, parts) for _ in helpers]
+    _parts(run, x, out, rest, parts)
     for other in others:
         other.result()

@@ -22,8 +22,7 @@ _kept: deque[Tensor] = deque(maxlen=2)  # a forward's result and a backward's; t
 
 def empty_like(x: Tensor) -> Tensor:
     """`torch.empty_like`, in memory that is fast to write where there is much of it."""
-    size = x.numel() * x.element_size()
-    if size < LARGE:
+    if (size := x.nbytes) < LARGE:
         return torch.empty_like(x)
     block = _block(size)
     lease = block.numpy()
