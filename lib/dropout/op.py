@@ -187,7 +187,7 @@ _library.define("draw_seed() -> Tensor", tags=torch.Tag.nondeterministic_seeded)
 
 
 @lru_cache
-def _engine(device: torch.device):
+def engine_of(device: torch.device):
     """The module of `dropout.kernels` for a device."""
     name = {"cpu": "cpu", "cuda": "cuda"}.get(device.type, "portable")
     try:
@@ -211,7 +211,7 @@ def _run(x: Tensor, inplace: bool, rest: tuple) -> Tensor:
     if not _plain(x):
         out = torch.ops.dropout.masked_scale(x, seed_tensor(rest[0]), *rest[1:])
         return x.copy_(out) if inplace else out
-    engine = _engine(x.device)
+    engine = engine_of(x.device)
     out = x if inplace else engine.empty_like(x)
     engine.masked_scale(x, out, *rest)
     if inplace:
@@ -220,7 +220,7 @@ def _run(x: Tensor, inplace: bool, rest: tuple) -> Tensor:
 
 
 def _kernel(x: Tensor, seed: Tensor, *rest) -> Tensor:
-    engine = _engine(x.device)
+    engine = engine_of(x.device)
     out = engine.empty_like(x)
     engine.masked_scale(x, out, int(seed), *rest)
     return out
