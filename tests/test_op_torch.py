@@ -81,6 +81,16 @@ def test_checkpoints_replay_the_mask(reentrant):
     assert torch.equal(a, net[0].weight.grad)
 
 
+def test_what_is_not_what_lies_in_memory_is_read_right():
+    negative = torch.complex(torch.zeros(64), torch.linspace(-2, 2, 64)).conj().imag
+    assert negative.is_neg()
+    expected = functional.dropout(negative.clone(), key=KEY)
+    assert torch.equal(functional.dropout(negative, key=KEY), expected)
+    functional.dropout(negative, inplace=True, key=KEY)
+    assert torch.equal(negative, expected)
+    assert torch.equal(functional.dropout(torch._efficientzerotensor(8), key=KEY), torch.zeros(8))
+
+
 # --- torch.func ---------------------------------------------------------------------------------
 
 

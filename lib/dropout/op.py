@@ -5,6 +5,7 @@ diagonal matrix, so that its derivative is the operator again, to any order. No 
 wherever it is needed it is drawn anew from the key.
 """
 
+import threading
 import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ from torch._functorch import config as functorch
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
 from torch.autograd import forward_ad
+from torch.nn import Parameter
 from torch.utils.checkpoint import CheckpointPolicy, _CachingTorchDispatchMode
 
 from dropout.kernels import portable
@@ -59,7 +61,8 @@ def drop(
     tensor([[0., 0., 0., 0.],
             [2., 2., 2., 2.]])
     """
-    t = threshold(p)
+    known = type(p) is float and not torch.compiler.is_compiling()
+    t, inverted = (_known_rate if known else _rate)(p)
     check(x)
     if not active(training) or t == 0:
         return x
@@ -67,32 +70,39 @@ def drop(
         check_writable(x)
     whole, start = place(x.shape, shard, shared)
     coin = coins(key, generator, x)
-    scale = inverted_scale(p) if scale is None else scale
+    scale = inverted if scale is None else scale
     return masked_scale(x, *coin, t, scale, shift, dropped, whole, start, inplace)
 
 
-def sampler() -> Any:
-    """What has charge of all coins while `bayes.predict` samples; else None."""
-    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
-        return None
-    return SAMPLER.get()
+def _rate(p: float) -> tuple[int, float]:
+    return threshold(p), inverted_scale(p)
+
+
+_known_rate = lru_cache(_rate)
 
 
 def active(training: bool) -> bool:
     """Whether to drop: in training, and wherever `bayes.predict` samples."""
-    return training or sampler() is not None
+    return training or (_traced() and sampler() is not None)
+
+
+def sampler() -> Any:
+    """What has charge of all coins while `bayes.predict` samples; else None."""
+    return None if torch.compiler.is_compiling() else SAMPLER.get()
 
 
 def coins(
     key: MaskKey | None, generator: Generator | None = None, x: Tensor | None = None
-) -> tuple[Tensor, int, int]:
+) -> tuple[Tensor | int, int, int]:
     """Seed, stream and step for x: those of the key, or of a new one whose seed is drawn.
 
-    The seed is a 0-d int64 tensor on the CPU, so that drawing one waits for no device.
+    The seed is a signed number, or a 0-d int64 tensor where PyTorch would take a number for a
+    constant. It is drawn on the CPU, so that nothing waits for another device.
     """
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
-    if (sampling := sampler()) is not None:
+    traced = _traced()
+    if traced and (sampling := sampler()) is not None:
         return sampling.coins()
     if type(x).__module__ == "torch.distributed.tensor":
         import dropout.dtensor  # noqa: F401  (it takes most of a second: for those who need it)
@@ -100,28 +110,62 @@ def coins(
         if key is None:
             raise ValueError("a DTensor needs a key: its processes would each draw their own seed")
     if key is None:
-        return draw_seed(generator), 0, 0
+        if traced:
+            return draw_seed(generator), 0, 0
+        return _random(_mine.seed, generator).item(), 0, 0
     if not isinstance(key, MaskKey):
         raise TypeError(f"key must be a MaskKey, got {key!r}")
     if generator is not None:
         raise ValueError("give a key or a generator, not both: a key needs no generator")
     seed = key.seed - 2**64 if key.seed >= 2**63 else key.seed
-    return torch.tensor(seed, dtype=torch.int64, device="cpu"), key.stream, key.step
+    return seed_tensor(seed) if traced else seed, key.stream, key.step
+
+
+def _traced() -> bool:
+    """Whether PyTorch looks on: a compiler, a transform of torch.func, a dispatch mode."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def seed_tensor(seed: Tensor | int) -> Tensor:
+    """A seed as the operators take it."""
+    return seed if isinstance(seed, Tensor) else torch.tensor(seed, dtype=torch.int64, device="cpu")
 
 
 def draw_seed(generator: Generator | None = None) -> Tensor:
     """64 random bits from a CPU generator (default: PyTorch's own), as a 0-d tensor."""
-    if generator is None:
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-            return torch.ops.dropout.draw_seeds([])
-    elif generator.device.type != "cpu":
+    if generator is None and _traced():
+        return torch.ops.dropout.draw_seeds([])
+    return _random(_empty_seeds(), generator)
+
+
+def _random(seeds: Tensor, generator: Generator | None = None) -> Tensor:
+    if generator is not None and generator.device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    return _empty_seeds().random_(-(2**63), None, generator=generator)
+    return seeds.random_(-(2**63), None, generator=generator)
+
+
+def _empty_seeds(shape: Sequence[int] = ()) -> Tensor:
+    return torch.empty(shape, dtype=torch.int64, device="cpu")  # whatever the default device
+
+
+class _Mine(threading.local):
+    """A place to draw a seed in, for each thread its own."""
+
+    def __init__(self):
+        with torch.inference_mode(False):
+            self.seed = _empty_seeds()
+
+
+_mine = _Mine()
 
 
 def masked_scale(
     x: Tensor,
-    seed: Tensor,
+    seed: Tensor | int,
     stream: int,
     step: int,
     threshold: int,
@@ -137,19 +181,18 @@ def masked_scale(
     Computed in float32 (float64 for float64) and rounded once to x's type; shape and memory format
     are x's. `whole` is the shape of the mask that x is at `start` of, 1 where coins are shared.
     """
-    rest = (seed, stream, step, threshold, scale, shift, dropped, whole, start)
-    if torch.compiler.is_compiling():
-        out = torch.ops.dropout.masked_scale(x, *rest)
-    elif torch._C._are_functorch_transforms_active():
+    if _traced():
+        rest = (stream, step, threshold, scale, shift, dropped, whole, start)
         if (sampling := sampler()) is not None:
-            return sampling.draw(masked_scale, x, *rest)
-        out = _Transformed.apply(x, *rest)
-    elif x.requires_grad or forward_ad._current_level >= 0:
-        # The base class's own apply: Function's would look for torch.func's transforms once more.
-        return super(torch.autograd.Function, _Eager).apply(x, inplace, rest)
-    else:
-        return _run(x, inplace, *rest)
-    return x.copy_(out) if inplace else out
+            return sampling.draw(masked_scale, x, seed, *rest)
+        compiling = torch.compiler.is_compiling()
+        operator = torch.ops.dropout.masked_scale if compiling else _Transformed.apply
+        out = operator(x, seed_tensor(seed), *rest)
+        return x.copy_(out) if inplace else out
+    coins = (int(seed), stream, step, threshold, scale, shift, dropped, whole, start)
+    if x.requires_grad or forward_ad._current_level >= 0:
+        return _apply(x, inplace, coins)
+    return _run(x, inplace, coins)
 
 
 def check(x: Tensor) -> None:
@@ -193,44 +236,41 @@ _library.define("draw_seeds(SymInt[] shape) -> Tensor", tags=torch.Tag.nondeterm
 
 
 @lru_cache
-def _engine(device: str):
+def engine_of(device: torch.device):
     """The module of `dropout.kernels` for a device."""
-    name = {"cpu": "cpu", "cuda": "cuda"}.get(device, "portable")
+    name = {"cpu": "cpu", "cuda": "cuda"}.get(device.type, "portable")
     try:
         return import_module(f"dropout.kernels.{name}")
     except ImportError as error:
         warnings.warn(
-            f"dropout on {device} is slow, and right: it runs without {error.name}",
+            f"dropout on {device.type} is slow, and right: it runs without {error.name}",
             stacklevel=2,
         )
         return portable
 
 
-@lru_cache
-def _plain_keys(device: str) -> set[int]:
-    """How the dispatcher sees a tensor on a device that wraps no other and is no subclass."""
-    with torch.inference_mode():
-        inference = torch.empty(0, device=device)
-    plain = inference, torch.empty(0, device=device)
-    return {torch._C._dispatch_keys(x).raw_repr() for x in plain}
+def _plain(x: Tensor) -> bool:
+    """Whether a tensor's elements are those in its memory: no subclass, wrapper or lazy view."""
+    own = type(x) in (Tensor, Parameter) and torch._C._has_storage(x)
+    return own and not (x.is_neg() or x._is_zerotensor())
 
 
-def _run(x: Tensor, inplace: bool, *rest) -> Tensor:
+def _run(x: Tensor, inplace: bool, rest: tuple) -> Tensor:
     """The operator without autograd. Plain tensors save themselves the way over the dispatcher."""
-    keys = torch._C._dispatch_keys(x).raw_repr()
-    if keys not in _plain_keys(x.device.type) or torch._C._len_torch_dispatch_stack():
-        out = torch.ops.dropout.masked_scale(x, *rest)
+    if not _plain(x):
+        out = torch.ops.dropout.masked_scale(x, seed_tensor(rest[0]), *rest[1:])
         return x.copy_(out) if inplace else out
-    if not inplace:
-        return _kernel(x, *rest)
-    out = _kernel(x, *rest, out=x)
-    torch.autograd.graph.increment_version(x)
+    engine = engine_of(x.device)
+    out = x if inplace else engine.empty_like(x)
+    engine.masked_scale(x, out, *rest)
+    if inplace:
+        torch.autograd.graph.increment_version(x)
     return out
 
 
-def _kernel(x: Tensor, seed: Tensor, *rest, out: Tensor | None = None) -> Tensor:
-    engine = _engine(x.device.type)
-    out = engine.empty_like(x) if out is None else out
+def _kernel(x: Tensor, seed: Tensor, *rest) -> Tensor:
+    engine = engine_of(x.device)
+    out = engine.empty_like(x)
     engine.masked_scale(x, out, int(seed), *rest)
     return out
 
@@ -241,8 +281,8 @@ torch.library.register_fake(
 )
 
 
-def _derivative(grad, seed, stream, step, threshold, scale, shift, dropped, *rest, **inplace):
-    return masked_scale(grad, seed, stream, step, threshold, scale, 0.0, 0.0, *rest, **inplace)
+def _derivative(grad, seed, stream, step, threshold, scale, shift, dropped, *rest):
+    return masked_scale(grad, seed, stream, step, threshold, scale, 0.0, 0.0, *rest)
 
 
 def _setup_context(ctx, inputs, output):
@@ -284,29 +324,31 @@ class _Eager(torch.autograd.Function):
     """The operator in plain eager mode, at a third of the cost of `_Transformed`."""
 
     @staticmethod
-    def forward(ctx, x, inplace, rest):
-        ctx.inplace, ctx.rest = inplace, rest
+    def forward(ctx, x, inplace, coins):
+        seed, stream, step, threshold, scale, _, _, whole, start = coins
+        ctx.derivative = seed, stream, step, threshold, scale, 0.0, 0.0, whole, start, inplace
         if inplace:
             ctx.mark_dirty(x)
-        return _run(x, inplace, *rest)
+        return _run(x, inplace, coins)
 
     @staticmethod
     def backward(ctx, grad):
-        return _derivative(grad, *ctx.rest), None, None
+        *coins, _ = ctx.derivative
+        return masked_scale(grad, *coins), None, None
 
     @staticmethod
     def jvp(ctx, tangent, *_):
-        return _derivative(tangent, *ctx.rest, inplace=ctx.inplace)
+        return masked_scale(tangent, *ctx.derivative)
+
+
+# The base class's own apply: Function's would look for torch.func's transforms once more.
+_apply = super(torch.autograd.Function, _Eager).apply
 
 
 torch.library.register_autograd(
     "dropout::masked_scale", _backward, setup_context=_setup_context, lib=_library
 )
 torch.library.register_vmap("dropout::masked_scale", _batched, lib=_library)
-
-
-def _empty_seeds(shape: Sequence[int] = ()) -> Tensor:
-    return torch.empty(shape, dtype=torch.int64, device="cpu")  # whatever the default device
 
 
 def _fake_seeds(shape: Sequence[int]) -> Tensor:
@@ -319,7 +361,7 @@ def _fake_seeds(shape: Sequence[int]) -> Tensor:
 
 
 def _draw(shape: Sequence[int]) -> Tensor:
-    return _empty_seeds(shape).random_(-(2**63), None)
+    return _random(_empty_seeds(shape))
 
 
 def _draw_under_vmap(shape: Sequence[int]) -> Tensor:

@@ -254,7 +254,7 @@ def _runs(rnn: RNNBase) -> list[str]:
 
 
 def _lock(
-    coin: tuple[Tensor, int, int], whole: tuple[int, ...], x: Tensor, p: float, place: int
+    coin: tuple[Tensor | int, int, int], whole: tuple[int, ...], x: Tensor, p: float, place: int
 ) -> Tensor:
     """x (*time, batch, features) dropped by the coins of one place, the same at all times."""
     t = threshold(p)
