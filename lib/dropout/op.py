@@ -83,12 +83,14 @@ _known_rate = lru_cache(_rate)
 
 def active(training: bool) -> bool:
     """Whether to drop: in training, and wherever `bayes.predict` samples."""
-    return training or (_traced() and sampler() is not None)
+    return training or sampler() is not None
 
 
 def sampler() -> Any:
     """What has charge of all coins while `bayes.predict` samples; else None."""
-    return None if torch.compiler.is_compiling() else SAMPLER.get()
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return None
+    return SAMPLER.get()
 
 
 def coins(
@@ -112,7 +114,7 @@ def coins(
     if key is None:
         if traced:
             return draw_seed(generator), 0, 0
-        return _random(_mine.seed, generator).item(), 0, 0
+        return int(_random(_mine.seed, generator)), 0, 0
     if not isinstance(key, MaskKey):
         raise TypeError(f"key must be a MaskKey, got {key!r}")
     if generator is not None:

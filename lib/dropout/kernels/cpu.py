@@ -41,12 +41,12 @@ def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
 
 
 @lru_cache
-def _pool():
+def pool():
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="dropout")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+    os.register_at_fork(after_in_child=pool.cache_clear)  # threads do not survive a fork
 
 
 def _parts(run, x: Tensor, out: Tensor, rest: tuple, parts: Iterator[tuple[int, int]]) -> None:
@@ -72,7 +72,7 @@ def _run(loop, x: Tensor, out: Tensor, numbers: tuple, whole, start) -> None:
     rest = (*numbers, plan)
     parts = iter([(tiles * n // pieces, tiles * (n + 1) // pieces) for n in range(pieces)])
     helpers = range(min(threads, pieces) - 1)
-    others = [_pool().submit(_parts, run, x, out, rest, parts) for _ in helpers]
+    others = [pool().submit(_parts, run, x, out, rest, parts) for _ in helpers]
     _parts(run, x, out, rest, parts)
     for other in others:
         other.result()

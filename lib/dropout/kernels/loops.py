@@ -95,7 +95,7 @@ def draw(words, block, seed, stream, step):
 
 
 @numba.njit(inline="always")
-def _select(x, i, dx, out, o, do, lanes, n, threshold, scale, shift, dropped):
+def select(x, i, dx, out, o, do, lanes, n, threshold, scale, shift, dropped):
     """A row of elements that each have their own coin."""
     for j in range(n):
         stored = x[i + j * dx]
@@ -166,11 +166,11 @@ def _masked_scale(
         for k in range(m):
             a, b = i + k * sx, o + k * so
             if in_place and unit:
-                _select(out, b, one, out, b, one, row, n, threshold, scale, shift, none)
+                select(out, b, one, out, b, one, row, n, threshold, scale, shift, none)
             elif unit and wo == one:
-                _select(x, a, one, out, b, one, row, n, threshold, scale, shift, none)
+                select(x, a, one, out, b, one, row, n, threshold, scale, shift, none)
             else:
-                _select(x, a, wx, out, b, wo, row, n, threshold, scale, shift, none)
+                select(x, a, wx, out, b, wo, row, n, threshold, scale, shift, none)
 
 
 @numba.njit(error_model="numpy")  # else a check of each division for 0 would stop vectors
