@@ -19,7 +19,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from dropout.kernels.cpu import _draw
+from dropout.kernels.loops import draw as philox
 from dropout.mask import MaskKey, lanes
 
 REPORT = Path(__file__).parent.parent / "book/results/battery.json"
@@ -53,7 +53,7 @@ def draw(words, places):
     size = 2 * BLOCKS
     for k in range(len(places)):
         block, seed, stream, step = places[k]
-        _draw(words[k * size : (k + 1) * size], block, seed, stream, step)
+        philox(words[k * size : (k + 1) * size], block, seed, stream, step)
 
 
 def chunk(stream: str, first: int) -> np.ndarray:

@@ -57,6 +57,15 @@ def test_each_output_has_mean_h_and_variance_h2_p_over_q(errors):
         assert plausible_mean((errors[:, j] ** 2).mean(), variance[j], spread[j] / N**0.5)
 
 
+def test_a_rate_between_the_steps_of_eight_bits_is_the_one_that_comes():
+    """2^22 coins, binomial, false-alarm rate 1e-6; the rates of kernels that compare bytes fail."""
+    n, p = 1 << 22, 0.1
+    kept = int((functional.dropout(torch.ones(n), p, key=MaskKey(27)) != 0).sum())
+    assert plausible_count(kept, n, 1 - p)
+    for bytes_kept in (np.floor(255 * (1 - p)) + 1, 256 - np.floor(256 * p)):
+        assert not plausible_count(kept, n, bytes_kept / 256)
+
+
 def test_outputs_of_one_example_are_uncorrelated(errors):
     """2016 pairs, chi-squared; false-alarm rate 1e-6 for each p."""
     h, errors, p, q = errors

@@ -196,11 +196,15 @@ def test_activation_checkpointing_replays_the_mask(make, give, use_reentrant):
 @pytest.mark.unchecked
 @every_module
 def test_compiled_it_drops_the_same_without_a_graph_break(make, give):
-    module, x = seeded(make(), 1), give()
+    module, x = seeded(make(), 1).double(), give()
+    x = x.double() if x.is_floating_point() else x
     # How many examples go through the branch is known only as it runs: PyTorch breaks the graph.
     whole = not isinstance(module, nn.StochasticDepth)
     torch.compiler.reset()
     with torch._dynamo.config.patch(allow_rnn=True):  # PyTorch refuses its own nn.LSTM otherwise
         compiled = torch.compile(module, backend="aot_eager", fullgraph=whole)
         found = gradients(module, x, lambda _, x: run(compiled, x))
-    assert_equal(found, gradients(module, x))
+    # On some processors PyTorch rounds its own nn.GRU otherwise when it is compiled.
+    tolerance = 1e-12 if isinstance(module, nn.WeightDrop) else 0
+    for a, b in zip(found, gradients(module, x), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=tolerance)

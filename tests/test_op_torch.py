@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 from torch.utils.checkpoint import checkpoint
 
 from dropout import MaskKey, functional, nn
@@ -80,6 +81,16 @@ def test_checkpoints_replay_the_mask(reentrant):
     assert torch.equal(a, net[0].weight.grad)
 
 
+def test_what_is_not_what_lies_in_memory_is_read_right():
+    negative = torch.complex(torch.zeros(64), torch.linspace(-2, 2, 64)).conj().imag
+    assert negative.is_neg()
+    expected = functional.dropout(negative.clone(), key=KEY)
+    assert torch.equal(functional.dropout(negative, key=KEY), expected)
+    functional.dropout(negative, inplace=True, key=KEY)
+    assert torch.equal(negative, expected)
+    assert torch.equal(functional.dropout(torch._efficientzerotensor(8), key=KEY), torch.zeros(8))
+
+
 # --- torch.func ---------------------------------------------------------------------------------
 
 
@@ -136,6 +147,69 @@ def test_compiled_whole_it_draws_the_masks_of_eager_mode(backend):
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+def checkpointed(x):
+    """Two blocks run again in backward, with a draw before, between and after."""
+
+    def block(x):
+        return functional.dropout(x * 3, 0.5) * x
+
+    x = checkpoint(block, functional.dropout(x, 0.1), use_reentrant=False)
+    return functional.dropout(checkpoint(block, x, use_reentrant=False), 0.1) * x
+
+
+def each_its_own(x):
+    return torch.vmap(lambda x: functional.dropout(x, 0.5), randomness="different")(x)
+
+
+def all_the_same(x):
+    return torch.vmap(lambda x: functional.dropout(x, 0.5), randomness="same")(x)
+
+
+@pytest.mark.skipif(torch.__version__ < TorchVersion("2.13"), reason="PyTorch 2.11 cannot")
+@pytest.mark.unchecked
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("f", [checkpointed, each_its_own, all_the_same])
+def test_compiled_checkpoints_and_vmap_draw_the_masks_of_eager_mode(f, backend):
+    x = torch.linspace(1, 2, 64).view(4, 16).requires_grad_()
+    results = []
+    for function in (f, torch.compile(f, fullgraph=True, backend=backend)):
+        torch.manual_seed(5)
+        out = function(x)
+        results.append((out, *torch.autograd.grad(out.sum(), x), torch.get_rng_state()))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)  # zeros are exact
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("budget", [0.5, 0.0])
+def test_under_a_memory_budget_backward_has_the_forwards_masks_or_is_refused(budget):
+    """Below 1 PyTorch computes parts of the forward again, and would draw other seeds for it."""
+
+    def block(x, keys=(None, None)):
+        for key in keys:
+            x = functional.dropout(x.sin(), 0.5, key=key)
+        return (x * x).sum()
+
+    def keyed(x):
+        return block(x, (MaskKey(1), MaskKey(2)))
+
+    x = torch.linspace(1, 2, 64, dtype=torch.double).requires_grad_()
+    with torch._functorch.config.patch(activation_memory_budget=budget):
+        (found,) = torch.autograd.grad(torch.compile(keyed, backend="inductor")(x), x)
+        with pytest.raises(RuntimeError, match="activation_memory_budget below 1: give it a key"):
+            torch.compile(block, backend="inductor")(x)
+    (expected,) = torch.autograd.grad(keyed(x), x)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.unchecked
+def test_torch_func_grad_inside_a_compiled_function_is_refused():
+    """PyTorch's limit for operators of one's own: compile around it, or call it uncompiled."""
+    compiled = torch.compile(torch.func.grad(lambda x: keyed(x).sum()), backend="aot_eager")
+    with pytest.raises(RuntimeError, match="setup_context"):
+        compiled(torch.ones(4, 5))
+
+
 @pytest.mark.unchecked
 def test_a_compiled_step_is_a_new_mask_and_no_new_graph():
     counter = torch._dynamo.testing.CompileCounter()
@@ -170,4 +244,4 @@ def test_an_exported_model_draws_in_training_and_is_rid_of_dropout_in_evaluation
 
 def test_the_drawing_of_seeds_keeps_pytorchs_rules():
     checks = ("test_schema", "test_faketensor", "test_autograd_registration")
-    torch.library.opcheck(torch.ops.dropout.draw_seed.default, (), test_utils=checks)
+    torch.library.opcheck(torch.ops.dropout.draw_seeds.default, ([],), test_utils=checks)

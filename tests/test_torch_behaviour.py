@@ -229,3 +229,36 @@ def test_derivatives_of_all_modes(name, p, inplace):
 def test_scalars_and_vectors_are_taken(name, shape):
     for training in (True, False):
         assert getattr(functional, name)(torch.ones(shape), 0.5, training).shape == shape
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_torch_refuses_to_write_in_place_we_refuse(name):
+    shape = {"dropout1d": (3, 4, 3), "dropout2d": (2, 3, 2, 2), "dropout3d": (2, 3, 1, 2, 2)}
+    leaf = torch.ones(shape.get(name, (5, 4)), requires_grad=True)
+    expanded = torch.ones(1).expand(leaf.shape)
+    cases = (leaf, "leaf Variable"), (leaf[1:], "view of"), (expanded, "memory.*clone")
+    for package in (functional, torch.nn.functional):
+        for x, words in cases:
+            with pytest.raises(RuntimeError, match=words):
+                getattr(package, name)(x, 0.5, True, inplace=True)
+    assert torch.equal(leaf, torch.ones(leaf.shape))
+    assert torch.equal(expanded, torch.ones(leaf.shape))
+
+
+def test_in_inference_mode_it_drops_and_writes_in_place():
+    expected = functional.dropout(torch.ones(64), key=KEY)
+    before = torch.ones(64)
+    with torch.inference_mode():
+        for x in (torch.ones(64), before):
+            assert torch.equal(functional.dropout(x, key=KEY), expected)
+            assert functional.dropout(x, inplace=True, key=KEY) is x
+            assert torch.equal(x, expected)
+
+
+def test_a_conjugates_imaginary_part_drops_with_its_sign():
+    """A view whose numbers are negated as they are read."""
+    x = torch.complex(torch.zeros(64), torch.ones(64)).conj().imag
+    expected = -functional.dropout(torch.ones(64), key=KEY)
+    assert x.is_neg()
+    assert torch.equal(functional.dropout(x, key=KEY), expected)
+    assert torch.equal(functional.dropout(x, inplace=True, key=KEY), expected)

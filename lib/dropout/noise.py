@@ -8,14 +8,12 @@ operator again, to any order, and no factor is stored.
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Int64
 from torch import Generator, Tensor
 
-from dropout.kernels.portable import philox4x32
-from dropout.mask import MASK32, MaskKey
-from dropout.op import coins, sampler
+from dropout.mask import MaskKey
+from dropout.op import coins, engine_of, sampler, seed_tensor
 
-# By name: (x, seed, stream, step, numbers, whole, start) -> x times its factors.
+# By name: (x, seed, stream, step, numbers, whole, start) -> x times its factors, laid out as x.
 LAWS: dict[str, Callable[..., Tensor]] = {}
 
 
@@ -32,19 +30,26 @@ def multiply(
 
     `whole` is the shape of the mask that x is at `start` of, 1 where factors are shared.
     """
-    return _multiply(x, *coins(key, generator), law, numbers, whole, start)
+    seed, *rest = coins(key, generator, x)
+    return _multiply(x, seed_tensor(seed), *rest, law, numbers, whole, start)
 
 
-def words(
-    seed: int, stream: int, step: int, starts: Int64[Tensor, "runs"], width: int
-) -> Int64[Tensor, "runs width"]:
-    """The 32-bit word of each of the `width` elements from each start."""
-    block = (starts // 4)[:, None] + torch.arange((width + 6) // 4, device=starts.device)
-    stream_of, step_of = torch.full_like(block, stream), torch.full_like(block, step)
-    counter = (block & MASK32, block >> 32, stream_of, step_of)
-    four = torch.stack(philox4x32(counter, (seed & MASK32, seed >> 32 & MASK32)), dim=-1)
-    place = (starts % 4)[:, None] + torch.arange(width, device=starts.device)
-    return four.flatten(1).gather(1, place)
+def affine(
+    x: Tensor,
+    seed: int,
+    stream: int,
+    step: int,
+    normal: bool,
+    bias: float,
+    gain: float,
+    whole: Sequence[int],
+    start: Sequence[int],
+) -> Tensor:
+    """x (bias + gain z) for a z that is an element's own standard normal, or its word."""
+    engine = engine_of(x.device)
+    out = engine.empty_like(x)
+    engine.noise(x, out, seed, stream, step, normal, bias, gain, whole, start)
+    return out
 
 
 _library = torch.library.Library("dropout", "FRAGMENT")
@@ -55,10 +60,9 @@ _library.define(
 
 
 def _kernel(x, seed, stream, step, law, numbers, whole, start):
-    out = torch.empty_like(x)
-    if x.numel():
-        out.copy_(LAWS[law](x, int(seed), stream, step, numbers, tuple(whole), tuple(start)))
-    return out
+    if not x.numel():
+        return torch.empty_like(x)
+    return LAWS[law](x, int(seed), stream, step, numbers, tuple(whole), tuple(start))
 
 
 _library.impl("multiply", _kernel, "CompositeExplicitAutograd")

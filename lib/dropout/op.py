@@ -5,6 +5,7 @@ diagonal matrix, so that its derivative is the operator again, to any order. No 
 wherever it is needed it is drawn anew from the key.
 """
 
+import threading
 import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -14,8 +15,12 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch._functorch import config as functorch
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
 from torch.autograd import forward_ad
+from torch.nn import Parameter
+from torch.utils.checkpoint import CheckpointPolicy, _CachingTorchDispatchMode
 
 from dropout.kernels import portable
 from dropout.mask import MaskKey, inverted_scale, threshold
@@ -44,24 +49,41 @@ def drop(
     Each element has its own coin, but elements that differ only in their places along the axes
     `shared` have one between them. p is the drop rate, `scale` by default 1/(1 - p). Which coins
     drop is settled by `key`, or by a seed drawn from `generator` (default: PyTorch's CPU
-    generator). With a `shard`, x is a part of a larger tensor and drops what that would drop there.
-    With `training=False`, or p too small to drop anything, x itself comes back.
+    generator). With a `shard`, x is a part of a larger tensor and drops what that would drop there;
+    a DTensor, which needs a key, drops what it would drop in one process. With `training=False`, or
+    p too small to drop anything, x itself comes back.
 
     Raises TypeError for a tensor that is not dense and floating-point and for a key, a generator or
-    a shard that is none, ValueError for a rate, axis or shard out of range.
+    a shard that is none, ValueError for a rate, axis or shard out of range and for a DTensor whose
+    parts are no parts of the mask, RuntimeError for a tensor that cannot be written in place.
 
     >>> drop(torch.ones(2, 4), p=0.5, shared=(1,), key=MaskKey(seed=1))
     tensor([[0., 0., 0., 0.],
             [2., 2., 2., 2.]])
     """
-    t = threshold(p)
+    known = type(p) is float and not torch.compiler.is_compiling()
+    t, inverted = (_known_rate if known else _rate)(p)
     check(x)
     if not active(training) or t == 0:
         return x
+    if inplace:
+        check_writable(x)
     whole, start = place(x.shape, shard, shared)
-    coin = coins(key, generator)
-    scale = inverted_scale(p) if scale is None else scale
+    coin = coins(key, generator, x)
+    scale = inverted if scale is None else scale
     return masked_scale(x, *coin, t, scale, shift, dropped, whole, start, inplace)
+
+
+def _rate(p: float) -> tuple[int, float]:
+    return threshold(p), inverted_scale(p)
+
+
+_known_rate = lru_cache(_rate)
+
+
+def active(training: bool) -> bool:
+    """Whether to drop: in training, and wherever `bayes.predict` samples."""
+    return training or sampler() is not None
 
 
 def sampler() -> Any:
@@ -71,43 +93,81 @@ def sampler() -> Any:
     return SAMPLER.get()
 
 
-def active(training: bool) -> bool:
-    """Whether to drop: in training, and wherever `bayes.predict` samples."""
-    return training or sampler() is not None
+def coins(
+    key: MaskKey | None, generator: Generator | None = None, x: Tensor | None = None
+) -> tuple[Tensor | int, int, int]:
+    """Seed, stream and step for x: those of the key, or of a new one whose seed is drawn.
 
-
-def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tensor, int, int]:
-    """Seed, stream and step: those of the key, or of a new one whose seed is drawn.
-
-    The seed is a 0-d int64 tensor on the CPU, so that drawing one waits for no device.
+    The seed is a signed number, or a 0-d int64 tensor where PyTorch would take a number for a
+    constant. It is drawn on the CPU, so that nothing waits for another device.
     """
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
-    if (sampling := sampler()) is not None:
+    traced = _traced()
+    if traced and (sampling := sampler()) is not None:
         return sampling.coins()
+    if type(x).__module__ == "torch.distributed.tensor":
+        import dropout.dtensor  # noqa: F401  (it takes most of a second: for those who need it)
+
+        if key is None:
+            raise ValueError("a DTensor needs a key: its processes would each draw their own seed")
     if key is None:
-        return draw_seed(generator), 0, 0
+        if traced:
+            return draw_seed(generator), 0, 0
+        return int(_random(_mine.seed, generator)), 0, 0
     if not isinstance(key, MaskKey):
         raise TypeError(f"key must be a MaskKey, got {key!r}")
     if generator is not None:
         raise ValueError("give a key or a generator, not both: a key needs no generator")
     seed = key.seed - 2**64 if key.seed >= 2**63 else key.seed
-    return torch.tensor(seed, dtype=torch.int64, device="cpu"), key.stream, key.step
+    return seed_tensor(seed) if traced else seed, key.stream, key.step
+
+
+def _traced() -> bool:
+    """Whether PyTorch looks on: a compiler, a transform of torch.func, a dispatch mode."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def seed_tensor(seed: Tensor | int) -> Tensor:
+    """A seed as the operators take it."""
+    return seed if isinstance(seed, Tensor) else torch.tensor(seed, dtype=torch.int64, device="cpu")
 
 
 def draw_seed(generator: Generator | None = None) -> Tensor:
     """64 random bits from a CPU generator (default: PyTorch's own), as a 0-d tensor."""
-    if generator is None:
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-            return torch.ops.dropout.draw_seed()
-    elif generator.device.type != "cpu":
+    if generator is None and _traced():
+        return torch.ops.dropout.draw_seeds([])
+    return _random(_empty_seeds(), generator)
+
+
+def _random(seeds: Tensor, generator: Generator | None = None) -> Tensor:
+    if generator is not None and generator.device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    return _empty_seed().random_(-(2**63), None, generator=generator)
+    return seeds.random_(-(2**63), None, generator=generator)
+
+
+def _empty_seeds(shape: Sequence[int] = ()) -> Tensor:
+    return torch.empty(shape, dtype=torch.int64, device="cpu")  # whatever the default device
+
+
+class _Mine(threading.local):
+    """A place to draw a seed in, for each thread its own."""
+
+    def __init__(self):
+        with torch.inference_mode(False):
+            self.seed = _empty_seeds()
+
+
+_mine = _Mine()
 
 
 def masked_scale(
     x: Tensor,
-    seed: Tensor,
+    seed: Tensor | int,
     stream: int,
     step: int,
     threshold: int,
@@ -123,82 +183,96 @@ def masked_scale(
     Computed in float32 (float64 for float64) and rounded once to x's type; shape and memory format
     are x's. `whole` is the shape of the mask that x is at `start` of, 1 where coins are shared.
     """
-    rest = (seed, stream, step, threshold, scale, shift, dropped, whole, start)
-    if torch.compiler.is_compiling():
-        out = torch.ops.dropout.masked_scale(x, *rest)
-    elif torch._C._are_functorch_transforms_active():
+    if _traced():
+        rest = (stream, step, threshold, scale, shift, dropped, whole, start)
         if (sampling := sampler()) is not None:
-            return sampling.draw(masked_scale, x, *rest)
-        out = _Transformed.apply(x, *rest)
-    elif x.requires_grad or forward_ad._current_level >= 0:
-        # The base class's own apply: Function's would look for torch.func's transforms once more.
-        return super(torch.autograd.Function, _Eager).apply(x, inplace, rest)
-    else:
-        return _run(x, inplace, *rest)
-    return x.copy_(out) if inplace else out
+            return sampling.draw(masked_scale, x, seed, *rest)
+        compiling = torch.compiler.is_compiling()
+        operator = torch.ops.dropout.masked_scale if compiling else _Transformed.apply
+        out = operator(x, seed_tensor(seed), *rest)
+        return x.copy_(out) if inplace else out
+    coins = (int(seed), stream, step, threshold, scale, shift, dropped, whole, start)
+    if x.requires_grad or forward_ad._current_level >= 0:
+        return _apply(x, inplace, coins)
+    return _run(x, inplace, coins)
 
 
 def check(x: Tensor) -> None:
     """Raise TypeError unless x is a dense tensor of a floating type that the engines know."""
-    dense = isinstance(x, Tensor) and x.layout == torch.strided
-    if not dense or x.dtype not in DTYPES:
-        kind = type(x).__name__ if not isinstance(x, Tensor) else x.dtype if dense else x.layout
-        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
-        raise TypeError(
-            f"dropout needs a dense floating-point tensor, got {kind}: {allowed} will do"
+    kind: object
+    if not isinstance(x, Tensor):
+        kind = type(x).__name__
+    elif x.is_nested:
+        kind = "a nested tensor"
+    elif x.layout != torch.strided:
+        kind = x.layout
+    elif x.dtype not in DTYPES:
+        kind = x.dtype
+    else:
+        return
+    allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+    raise TypeError(f"dropout needs a dense floating-point tensor, got {kind}: {allowed} will do")
+
+
+def check_writable(x: Tensor) -> None:
+    """Raise RuntimeError, before anything is written, where PyTorch's own writes in place would."""
+    leaf = x if x._base is None else x._base
+    if leaf.is_leaf and leaf.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(
+            "a leaf Variable that requires grad, or a view of one, cannot be written in place"
         )
+    if any(n > 1 and not step for n, step in zip(x.shape, x.stride(), strict=True)):
+        raise RuntimeError("elements of x share a place in memory: clone it to write in place")
 
 
 # --- What PyTorch knows of it -------------------------------------------------------------------
 
 _library = torch.library.Library("dropout", "DEF")
+_VMAP = torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchVmapMode)
 _ARGUMENTS = (
     "Tensor seed, SymInt stream, SymInt step, SymInt threshold, float scale, float shift, "
     "float dropped, SymInt[] whole, SymInt[] start"
 )
 _library.define(f"masked_scale(Tensor x, {_ARGUMENTS}) -> Tensor")
-_library.define("draw_seed() -> Tensor", tags=torch.Tag.nondeterministic_seeded)
+_library.define("draw_seeds(SymInt[] shape) -> Tensor", tags=torch.Tag.nondeterministic_seeded)
 
 
 @lru_cache
-def _engine(device: str):
+def engine_of(device: torch.device):
     """The module of `dropout.kernels` for a device."""
-    name = {"cpu": "cpu", "cuda": "cuda"}.get(device, "portable")
+    name = {"cpu": "cpu", "cuda": "cuda"}.get(device.type, "portable")
     try:
         return import_module(f"dropout.kernels.{name}")
     except ImportError as error:
         warnings.warn(
-            f"dropout on {device} is slow, and right: it runs without {error.name}",
+            f"dropout on {device.type} is slow, and right: it runs without {error.name}",
             stacklevel=2,
         )
         return portable
 
 
-@lru_cache
-def _plain_keys(device: str) -> set[int]:
-    """How the dispatcher sees a tensor on a device that wraps no other and is no subclass."""
-    with torch.inference_mode():
-        inference = torch.empty(0, device=device)
-    plain = inference, torch.empty(0, device=device)
-    return {torch._C._dispatch_keys(x).raw_repr() for x in plain}
+def _plain(x: Tensor) -> bool:
+    """Whether a tensor's elements are those in its memory: no subclass, wrapper or lazy view."""
+    own = type(x) in (Tensor, Parameter) and torch._C._has_storage(x)
+    return own and not (x.is_neg() or x._is_zerotensor())
 
 
-def _run(x: Tensor, inplace: bool, *rest) -> Tensor:
+def _run(x: Tensor, inplace: bool, rest: tuple) -> Tensor:
     """The operator without autograd. Plain tensors save themselves the way over the dispatcher."""
-    keys = torch._C._dispatch_keys(x).raw_repr()
-    if keys not in _plain_keys(x.device.type) or torch._C._len_torch_dispatch_stack():
-        out = torch.ops.dropout.masked_scale(x, *rest)
+    if not _plain(x):
+        out = torch.ops.dropout.masked_scale(x, seed_tensor(rest[0]), *rest[1:])
         return x.copy_(out) if inplace else out
-    if not inplace:
-        return _kernel(x, *rest)
-    out = _kernel(x, *rest, out=x)
-    torch.autograd.graph.increment_version(x)
+    engine = engine_of(x.device)
+    out = x if inplace else engine.empty_like(x)
+    engine.masked_scale(x, out, *rest)
+    if inplace:
+        torch.autograd.graph.increment_version(x)
     return out
 
 
-def _kernel(x: Tensor, seed: Tensor, *rest, out: Tensor | None = None) -> Tensor:
-    engine = _engine(x.device.type)
-    out = engine.empty_like(x) if out is None else out
+def _kernel(x: Tensor, seed: Tensor, *rest) -> Tensor:
+    engine = engine_of(x.device)
+    out = engine.empty_like(x)
     engine.masked_scale(x, out, int(seed), *rest)
     return out
 
@@ -209,8 +283,8 @@ torch.library.register_fake(
 )
 
 
-def _derivative(grad, seed, stream, step, threshold, scale, shift, dropped, *rest, **inplace):
-    return masked_scale(grad, seed, stream, step, threshold, scale, 0.0, 0.0, *rest, **inplace)
+def _derivative(grad, seed, stream, step, threshold, scale, shift, dropped, *rest):
+    return masked_scale(grad, seed, stream, step, threshold, scale, 0.0, 0.0, *rest)
 
 
 def _setup_context(ctx, inputs, output):
@@ -252,19 +326,25 @@ class _Eager(torch.autograd.Function):
     """The operator in plain eager mode, at a third of the cost of `_Transformed`."""
 
     @staticmethod
-    def forward(ctx, x, inplace, rest):
-        ctx.inplace, ctx.rest = inplace, rest
+    def forward(ctx, x, inplace, coins):
+        seed, stream, step, threshold, scale, _, _, whole, start = coins
+        ctx.derivative = seed, stream, step, threshold, scale, 0.0, 0.0, whole, start, inplace
         if inplace:
             ctx.mark_dirty(x)
-        return _run(x, inplace, *rest)
+        return _run(x, inplace, coins)
 
     @staticmethod
     def backward(ctx, grad):
-        return _derivative(grad, *ctx.rest), None, None
+        *coins, _ = ctx.derivative
+        return masked_scale(grad, *coins), None, None
 
     @staticmethod
     def jvp(ctx, tangent, *_):
-        return _derivative(tangent, *ctx.rest, inplace=ctx.inplace)
+        return masked_scale(tangent, *ctx.derivative)
+
+
+# The base class's own apply: Function's would look for torch.func's transforms once more.
+_apply = super(torch.autograd.Function, _Eager).apply
 
 
 torch.library.register_autograd(
@@ -273,21 +353,46 @@ torch.library.register_autograd(
 torch.library.register_vmap("dropout::masked_scale", _batched, lib=_library)
 
 
-def _empty_seed() -> Tensor:
-    return torch.empty((), dtype=torch.int64, device="cpu")  # whatever the default device
+def _fake_seeds(shape: Sequence[int]) -> Tensor:
+    if functorch.activation_memory_budget < 1:  # PyTorch would draw others in backward, or fail
+        raise RuntimeError(
+            "dropout cannot draw seeds in code that is compiled with an activation_memory_budget "
+            "below 1: give it a key, as dropout.seeding.seeded does"
+        )
+    return _empty_seeds(shape)
 
 
-def _draw() -> Tensor:
-    return _empty_seed().random_(-(2**63), None)
+def _draw(shape: Sequence[int]) -> Tensor:
+    return _random(_empty_seeds(shape))
 
 
-def _draw_under_vmap() -> Tensor:
-    # randint knows what vmap's `randomness` asks for, and of the same bits makes the same number.
-    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu") ^ -(2**63)
+def _draw_under_vmap(shape: Sequence[int]) -> Tensor:
+    vmap: Any = retrieve_current_functorch_interpreter()
+    if vmap.randomness() == "error":
+        raise RuntimeError("vmap over dropout needs randomness='same' or 'different', or a key")
+    if vmap.randomness() == "different":
+        shape = vmap.batch_size(), *shape
+    with torch._C._ExcludeDispatchKeyGuard(_VMAP):
+        seeds = torch.ops.dropout.draw_seeds(shape)
+    if vmap.randomness() == "different":
+        return torch._C._functorch._add_batch_dim(seeds, 0, vmap.level())
+    return seeds
 
 
-_library.impl("draw_seed", _draw, "CompositeExplicitAutograd")
-_library.impl("draw_seed", _draw_under_vmap, "FuncTorchVmapMode")
-torch.library.register_fake("dropout::draw_seed", _empty_seed, lib=_library)
+def _save_seeds(mode, op, types, args, kwargs):
+    """A compiled checkpoint saves the seeds it draws: it cannot draw them again in backward."""
+    policy, mode.policy_fn = mode.policy_fn, lambda *_, **__: CheckpointPolicy.MUST_SAVE
+    try:
+        return mode.__torch_dispatch__(op, types, args, kwargs)
+    finally:
+        mode.policy_fn = policy
+
+
+_library.impl("draw_seeds", _draw, "CompositeExplicitAutograd")
+_library.impl("draw_seeds", _draw_under_vmap, "FuncTorchVmapMode")
+torch.library.register_fake("dropout::draw_seeds", _fake_seeds, lib=_library)
+torch.library.register_torch_dispatch(
+    "dropout::draw_seeds", _CachingTorchDispatchMode, _save_seeds, lib=_library
+)
 # Draws in compiled code keep the order they have in eager mode, and with it their seeds.
-_library._register_effectful_op("dropout::draw_seed", EffectType.ORDERED)
+_library._register_effectful_op("dropout::draw_seeds", EffectType.ORDERED)

@@ -87,7 +87,7 @@ def dropout1d(
     key: MaskKey,
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "*batch channels length"]:
-    """Dropout with one coin for each channel: Tompson et al. (2015), section 3.2."""
+    """Dropout with one coin for each channel: Tompson et al. (2015)."""
     return _dropout_shared(x, (-1,), p, training, key, shard)
 
 
@@ -99,7 +99,7 @@ def dropout2d(
     key: MaskKey,
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "batch channels *map"]:
-    """Dropout with one coin for each channel: Tompson et al. (2015), section 3.2."""
+    """Dropout with one coin for each channel: Tompson et al. (2015)."""
     return _dropout_shared(x, range(2, x.ndim), p, training, key, shard)
 
 
@@ -111,7 +111,7 @@ def dropout3d(
     key: MaskKey,
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "*batch channels depth height width"]:
-    """Dropout with one coin for each channel: Tompson et al. (2015), section 3.2."""
+    """Dropout with one coin for each channel: Tompson et al. (2015)."""
     return _dropout_shared(x, (-3, -2, -1), p, training, key, shard)
 
 
@@ -322,7 +322,7 @@ def drop_connect(
     key: MaskKey,
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "examples *time outputs"]:
-    """A linear layer whose weights drop: Wan et al. (2013), equation 2."""
+    """A linear layer whose weights drop: Wan et al. (2013), r = a((M ⋆ W)v)."""
     if per_example:
         weight = np.broadcast_to(weight, (len(x), *weight.shape))
     dropped = dropout(weight, p, training, key=key, shard=shard)

@@ -25,7 +25,8 @@ def seeded(model: M, seed: int, step: int = 0) -> M:
     Where a generator was a layer's source of coins, the key takes its place.
 
     Under torch.compile, set `torch._dynamo.config.allow_unspec_int_on_nn_module = True`: PyTorch
-    otherwise takes a module's integers for constants and compiles anew for every step.
+    otherwise takes a module's integers for constants and compiles anew for every step. An
+    activation_memory_budget below 1 needs keys; in PyTorch 2.11 a compiled checkpoint does too.
 
     Raises ValueError for a layer of torch.nn that drops and takes no key, before any change.
 

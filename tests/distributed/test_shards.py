@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import multiprocessing
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Partial, Replicate, distribute_tensor
 from torch.distributed.tensor import Shard as Along
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
@@ -18,6 +18,19 @@ from dropout import MaskKey, Shard, functional
 KEY = MaskKey(seed=2**63 + 5, stream=1, step=2)
 P = 0.5  # a scale of 2, so that sums of whole numbers stay exact in any order
 SHARDINGS = {"batch": [Along(0)], "columns": [Along(1)], "rows and columns": [Along(0), Along(1)]}
+PLACEMENTS = SHARDINGS | {
+    "nowhere": [Replicate()],
+    "twice by rows": [Along(0), Along(0)],
+    "columns, copied": [Replicate(), Along(1)],
+}
+FUNCTIONS = {
+    "dropout": lambda x: functional.dropout(x, P, key=KEY),
+    "in place": lambda x: functional.dropout(x * 1, P, inplace=True, key=KEY),
+    "of a shard": lambda x: functional.dropout(x, P, key=KEY, shard=Shard((30, 9), (4, 1))),
+    "drop_path": lambda x: functional.drop_path(x, P, key=KEY),
+    "alpha_dropout": lambda x: functional.alpha_dropout(x, P, key=KEY),
+    "gaussian_dropout": lambda x: functional.gaussian_dropout(x, P, key=KEY),
+}
 
 
 def numbers(*shape, seed=0):
@@ -45,6 +58,55 @@ def dropped_in_shards(mesh, placements):
         DTensor.from_local(t, mesh, placements, shape=x.shape, stride=x.stride()).full_tensor()
         for t in (out.detach(), local.grad)
     ]
+
+
+def with_gradient(f, x):
+    """A function's output, and the gradient of its squares' sum; whole where x is a DTensor."""
+    x = x.detach().requires_grad_()
+    out = f(x)
+    out.square().sum().backward()
+    pair = out.detach(), x.grad
+    return [t.full_tensor() for t in pair] if isinstance(x, DTensor) else list(pair)
+
+
+def dropped_as_dtensors(mesh, grid):
+    """What each function makes of the tensor, however it is spread, and what else one asks."""
+    results = {}
+    for name, placements in PLACEMENTS.items():
+        x = distribute_tensor(whole(), grid if len(placements) == 2 else mesh, placements)
+        assert functional.dropout(x, P, key=KEY).placements == tuple(placements)
+        results[name] = {f: with_gradient(function, x) for f, function in FUNCTIONS.items()}
+    compiled = torch.compile(FUNCTIONS["dropout"], fullgraph=True, backend="aot_eager")
+    x = distribute_tensor(whole(), grid, SHARDINGS["rows and columns"])
+    results["compiled"] = with_gradient(compiled, x)
+    x, inward, outward = network()
+    inward = distribute_tensor(inward, mesh, [Along(0)]).requires_grad_()
+    outward = distribute_tensor(outward, mesh, [Along(1)]).requires_grad_()
+    results["network"] = loss_and_gradients(distribute_tensor(x, mesh), inward, outward)
+    summed = DTensor.from_local(whole(), mesh, [Partial()])
+    results["summed"] = FUNCTIONS["dropout"](summed).full_tensor()
+    results["refused"] = {
+        "drawn": refusal(lambda: functional.dropout(distribute_tensor(whole(), mesh))),
+        "affine": refusal(lambda: FUNCTIONS["alpha_dropout"](summed)),
+        "largest": refusal(
+            lambda: FUNCTIONS["dropout"](DTensor.from_local(whole(), mesh, [Partial("max")]))
+        ),
+    }
+    return results
+
+
+def refusal(f):
+    with pytest.raises(ValueError, match="DTensor") as error:
+        f()
+    return str(error.value)
+
+
+def loss_and_gradients(x, inward, outward):
+    hidden = functional.dropout((x @ inward.T).relu(), P, key=KEY)
+    loss = (hidden @ outward.T).square().sum()
+    loss.backward()
+    found = {"hidden": hidden, "loss": loss, "inward": inward.grad, "outward": outward.grad}
+    return {n: t.full_tensor() if isinstance(t, DTensor) else t for n, t in found.items()}
 
 
 def tensor_parallel_loss(mesh):
@@ -81,10 +143,16 @@ def work(rank, folder):
         row = DeviceMesh("cpu", torch.arange(size))
         grid = DeviceMesh("cpu", torch.arange(size).view(2, -1))
         if rank < size:
-            results[size] = {"network": tensor_parallel_loss(row)}
+            results[size] = {
+                "network": tensor_parallel_loss(row),
+                "dtensors": dropped_as_dtensors(row, grid),
+            }
             for name, placements in SHARDINGS.items():
                 mesh = grid if len(placements) == 2 else row
                 results[size][name] = dropped_in_shards(mesh, placements)
+        else:  # a process that has no part
+            elsewhere = FUNCTIONS["dropout"](distribute_tensor(whole(), row))
+            assert not elsewhere.to_local().numel()
     if rank == 0:
         torch.save(results, f"{folder}/results.pt")
     dist.destroy_process_group()
@@ -114,14 +182,32 @@ def test_gathered_shards_are_the_single_process_result(results, sharding):
     assert torch.equal(grad, x.grad)
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("placing", PLACEMENTS)
+def test_a_dtensor_drops_what_a_tensor_drops(results, placing, name):
+    found, expected = results["dtensors"][placing][name], with_gradient(FUNCTIONS[name], whole())
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_dtensor_drops_the_same_in_a_compiled_graph(results):
+    found, expected = results["dtensors"]["compiled"], with_gradient(FUNCTIONS["dropout"], whole())
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_a_tensor_parallel_network_has_the_single_process_loss(results):
     x, inward, outward = network()
-    inward.requires_grad_(), outward.requires_grad_()
-    hidden = functional.dropout((x @ inward.T).relu(), P, key=KEY)
-    loss = (hidden @ outward.T).square().sum()
-    loss.backward()
-    found = results["network"]
-    assert torch.equal(found["hidden"], hidden)
-    assert torch.equal(found["loss"], loss)
-    assert torch.equal(found["inward"], inward.grad)
-    assert torch.equal(found["outward"], outward.grad)
+    expected = loss_and_gradients(x, inward.requires_grad_(), outward.requires_grad_())
+    for found in (results["network"], results["dtensors"]["network"]):
+        assert all(torch.equal(found[name], one) for name, one in expected.items())
+
+
+def test_a_sum_over_processes_may_be_dropped_before_it_is_taken(results, request):
+    size = request.node.callspec.params["results"]
+    assert torch.equal(results["dtensors"]["summed"], FUNCTIONS["dropout"](size * whole()))
+
+
+def test_a_dtensor_without_a_key_or_with_no_place_in_the_mask_is_refused_in_words(results):
+    refused = results["dtensors"]["refused"]
+    assert refused["drawn"].startswith("a DTensor needs a key")
+    assert "placement P(sum)" in refused["affine"]
+    assert "placement P(max)" in refused["largest"]

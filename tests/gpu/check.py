@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 import torch
 
-from dropout.__main__ import table
+from dropout.bench import FAMILY_HEAD, family_lines, table
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book/results"
@@ -91,13 +91,13 @@ def chapters(device: str, work: Path) -> dict:
         return dict(zip((path.stem for path in paths), pool.map(compare, paths), strict=True))
 
 
-def benchmark(device: str, work: Path) -> list[dict]:
-    """The rows of `python -m dropout bench`."""
+def benchmark(device: str, work: Path) -> dict:
+    """What `python -m dropout bench` writes."""
     times = work / "times.json"
     settings = [*BENCHMARK[device].split(), "--device", device, "--json", times]
     if status := run("-m", "dropout", "bench", *settings):
         sys.exit(f"the benchmark ended with status {status}; nothing was written")
-    return json.loads(times.read_text())["rows"]
+    return json.loads(times.read_text())
 
 
 def faults(result: dict) -> list[str]:
@@ -133,7 +133,9 @@ def readable(result: dict) -> str:
             lines.append(f"| {name} | {cells} | {len(c['differences'])} | {c['seconds']} |")
     listed = faults(result)
     lines += ["", "```text", *listed, "```"] if listed else []
-    lines += [line for row in result["benchmark"] for line in ("", "```text", table(row) + "```")]
+    times = result["benchmark"]
+    lines += [line for row in times["rows"] for line in ("", "```text", table(row) + "```")]
+    lines += ["", "```text", FAMILY_HEAD, *map(family_lines, times["family"]), "```"]
     return "\n".join(lines) + "\n"
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from dropout import MaskKey
+from dropout import MaskKey, reference
 from dropout.kernels import cpu, cuda, portable
 from dropout.mask import inverted_scale, keep_mask, threshold
-from dropout.shard import place
+from dropout.shard import Shard, place, runs
 from tests.kernels.cases import CASES, DTYPES, SEED
 
 STREAM, STEP, P = 3, 2**32 - 1, 0.3
@@ -68,6 +68,45 @@ def test_triton_equals_portable(case, dtype):
     expected = write(portable, x, shared, shard, numbers=numbers)
     out = write(cuda, x.to(DEVICE), shared, shard, numbers=numbers)
     assert same_bits(out.cpu(), expected)
+
+
+def write_noise(engine, x, shared, shard, normal, bias, gain, out=None):
+    out = torch.empty_like(x) if out is None else out
+    coins = place(x.shape, shard, shared)
+    engine.noise(x, out, SEED, STREAM, STEP, normal, bias, gain, *coins)
+    return out
+
+
+@every_case
+def test_every_engine_draws_the_words_of_the_definition(case):
+    x, shared, shard = case
+    one = torch.ones((), dtype=torch.double).expand(x.shape)
+    whole, start = place(x.shape, shard, shared)
+    part = tuple(min(n, 1) if w == 1 else n for n, w in zip(x.shape, whole, strict=True))
+    words = reference.words(
+        MaskKey(SEED + 2**64, STREAM, STEP), *runs(part, Shard(whole, start))
+    ).reshape(part)
+    for engine in (portable, cpu, cuda):
+        there = one.to(DEVICE) if engine is cuda else one
+        found = write_noise(engine, there, shared, shard, False, 0.0, 1.0, torch.empty_like(there))
+        assert np.array_equal(found.cpu().numpy(), np.broadcast_to(words, x.shape))
+
+
+@every_dtype
+@every_case
+def test_every_engine_draws_normals_of_a_few_ulp(case, dtype):
+    x, shared, shard = case
+    x = x.to(dtype)
+    expected = write_noise(portable, x, shared, shard, True, 1.0, 0.7)
+    for engine in (cpu, cuda):
+        there = x.to(DEVICE) if engine is cuda else x
+        found = write_noise(engine, there, shared, shard, True, 1.0, 0.7).cpu()
+        # Numbers up to 3 times factors up to 6; a factor of one ulp more may round otherwise.
+        ulp = torch.finfo(dtype).eps
+        if dtype == torch.bfloat16 and engine is cuda and DEVICE == "cpu":
+            ulp *= 2  # Triton's interpreter truncates where a GPU rounds
+        torch.testing.assert_close(found, expected, rtol=2 * ulp, atol=32 * 2.0**-52)
+        assert found.stride() == expected.stride()
 
 
 @pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
@@ -166,8 +205,8 @@ def write_ones():
 def test_a_second_process_finds_the_code_compiled():
     code = """
 import torch
-from dropout.kernels import cpu
-print(cpu._compiled(torch.float32).function.cache_hits)
+from dropout.kernels import loops
+print(sum(loops.masked_scale(torch.float32).stats.cache_hits.values()))
 """
     run(code)
     assert run(code) == "1\n"

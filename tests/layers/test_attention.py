@@ -177,6 +177,15 @@ def test_a_mask_that_is_not_boolean_or_stands_beside_causal_is_refused():
 
 
 @pytest.mark.unchecked
+@pytest.mark.parametrize("shape", [(4, 6), (5, 5), (3, 1, 1, 1, 1), (2, 2, 5, 6)])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_mask_that_does_not_broadcast_is_named_with_what_it_must(shape, training):
+    mask = torch.ones(shape, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"mask must broadcast to \(2, 3, 5, 6\), got shape \("):
+        functional.attention(*heads(), 0.5, training, mask=mask)
+
+
+@pytest.mark.unchecked
 def test_sizes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="n_heads must divide d_model = 8, got 3"):
         nn.TransformerBlock(8, 3)

@@ -63,7 +63,7 @@ def test_a_window_of_a_tensor_too_large_to_hold():
 
 @given(strategies.words(64))
 def test_every_seed_of_64_bits_keeps_its_bits(seed):
-    assert int(coins(MaskKey(seed))[0]) % 2**64 == seed
+    assert int(coins(MaskKey(seed), None, ones(1))[0]) % 2**64 == seed
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0])
@@ -300,6 +300,7 @@ def test_a_bad_rate_is_named(drop):
         (torch.ones(3, dtype=torch.int64), "torch.int64"),
         (torch.ones(3, dtype=torch.complex64), "torch.complex64"),
         (torch.ones(3, dtype=torch.bool), "torch.bool"),
+        (torch.ones(3).to(torch.float8_e5m2), "torch.float8_e5m2"),
         ([1.0, 2.0], "list"),
         (np.ones(3), "ndarray"),
     ],
@@ -308,6 +309,23 @@ def test_what_is_not_a_floating_point_tensor_is_named(x, shown, training):
     for drop in (functional.dropout, lambda x, p, training: nn.Dropout(p).train(training)(x)):
         with pytest.raises(TypeError, match=f"floating-point tensor, got {shown}"):
             drop(x, 0.5, training)
+
+
+OTHERS = {
+    "torch.sparse_coo": lambda: ones(3).to_sparse(),
+    "torch.sparse_csr": lambda: ones(3, 3).to_sparse_csr(),
+    "torch._mkldnn": lambda: ones(3, 3).to_mkldnn(),
+    "torch.qint8": lambda: torch.quantize_per_tensor(ones(3), 0.1, 0, torch.qint8),
+    "a nested tensor": lambda: torch.nested.nested_tensor([ones(2), ones(3)]),
+}
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore")  # PyTorch warns of some of these kinds as they are made
+@pytest.mark.parametrize(("shown", "make"), OTHERS.items(), ids=OTHERS)
+def test_a_tensor_of_another_kind_is_named(shown, make):
+    with pytest.raises(TypeError, match=f"floating-point tensor, got {shown}"):
+        functional.dropout(make(), key=KEY)
 
 
 @pytest.mark.unchecked

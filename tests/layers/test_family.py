@@ -211,6 +211,17 @@ def test_nothing_leaks_through_a_dropped_element(v, poison):
     assert torch.equal(x.grad == 0, dropped)
 
 
+@every_dropping
+def test_an_input_of_zero_has_the_gradient_of_its_coin(v):
+    """A mask that is inferred from output and input is lost where the input is 0."""
+    x, ones = torch.zeros(v.shape, dtype=torch.double), torch.ones(v.shape, dtype=torch.double)
+    gradients = []
+    for leaf in (x.requires_grad_(), ones.clone().requires_grad_()):
+        gradients += torch.autograd.grad(v.function(leaf, 0.5, key=KEY), leaf, ones)
+    assert torch.equal(*gradients)
+    assert gradients[0].any()
+
+
 @every_variant
 def test_gradients_of_all_modes_and_of_second_order_pass_gradcheck(v):
     def f(x):

@@ -148,7 +148,7 @@ class _Sampler(TorchFunctionMode):
         self.seed, self.stream, self.step = coins(key)
         self.sample, self.first = sample, first
 
-    def coins(self) -> tuple[Tensor, int, int]:
+    def coins(self) -> tuple[Tensor | int, int, int]:
         self.stream += 1
         return self.seed, self.stream - 1, self.step
 

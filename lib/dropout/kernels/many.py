@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dropout.kernels.cpu import _draw, _pool
+from dropout.kernels.cpu import pool
+from dropout.kernels.loops import draw
 
 COINS = 1 << 12  # at least one row, else at most so many, are drawn at a time
 PART = 1 << 16  # elements, about: for fewer, waking a thread costs more than it saves
@@ -27,7 +28,7 @@ def _masked_scale(x, out, seeds, widths, thresholds, scales, begin, end):
             high, coin = min(tall, rows - top), top * width
             offset = coin % 8
             blocks = (offset + high * width + 7) // 8
-            _draw(words[: 2 * blocks], coin // 8, seeds[k], 0, 0)
+            draw(words[: 2 * blocks], coin // 8, seeds[k], 0, 0)
             for row in range(high):
                 at, lane = ((k * rows) + top + row) * stride, lanes[offset + row * width :]
                 source, target = x[at : at + stride], out[at : at + stride]
@@ -59,7 +60,7 @@ def masked_scale(
     pieces = max(1, min(count, x.numel() // PART))
     parts = iter(list(pairwise(count * n // pieces for n in range(pieces + 1))))
     helpers = range(min(torch.get_num_threads(), pieces) - 1)
-    others = [_pool().submit(_parts, arguments, parts) for _ in helpers]
+    others = [pool().submit(_parts, arguments, parts) for _ in helpers]
     _parts(arguments, parts)
     for other in others:
         other.cancel() or other.result()

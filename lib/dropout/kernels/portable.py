@@ -1,9 +1,10 @@
-"""Masked scale from plain torch integer operations: any device, the same bits as `dropout.mask`."""
+"""Masked scale and noise from plain torch operations: any device, the bits of `dropout.mask`."""
 
 from collections.abc import Sequence
+from math import pi
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from dropout.mask import LANES, MASK32
@@ -38,6 +39,30 @@ def lanes(
     return lane.gather(1, position)
 
 
+def words(
+    seed: int, stream: int, step: int, starts: Int64[Tensor, "runs"], width: int
+) -> Int64[Tensor, "runs width"]:
+    """The 32-bit word of each of the `width` elements from each start, as `reference.words`."""
+    block = (starts // 4)[:, None] + torch.arange((width + 6) // 4, device=starts.device)
+    stream_of, step_of = torch.full_like(block, stream), torch.full_like(block, step)
+    counter = (block & MASK32, block >> 32, stream_of, step_of)
+    four = torch.stack(philox4x32(counter, (seed & MASK32, seed >> 32 & MASK32)), dim=-1)
+    place = (starts % 4)[:, None] + torch.arange(width, device=starts.device)
+    return four.flatten(1).gather(1, place)
+
+
+def normals(
+    seed: int, stream: int, step: int, starts: Int64[Tensor, "runs"], width: int
+) -> Float64[Tensor, "runs width"]:
+    """The same as normals: of each pair of words Box and Muller's method makes a pair of z."""
+    odd = starts % 2
+    pairs = words(seed, stream, step, starts - odd, (width + 2) // 2 * 2).double()
+    radius = torch.sqrt(-2 * torch.log((pairs[:, ::2] + 1) * 2.0**-32))
+    angle = pairs[:, 1::2] * (2 * pi * 2.0**-32)
+    z = torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1).flatten(1)
+    return z.gather(1, odd[:, None] + torch.arange(width, device=starts.device))
+
+
 empty_like = torch.empty_like
 
 
@@ -55,9 +80,38 @@ def masked_scale(
     start: Sequence[int],
 ) -> None:
     """Write `dropout.op.masked_scale` of x into `out`, which may be x."""
-    shape = tuple(min(n, 1) if w == 1 else n for n, w in zip(x.shape, whole, strict=True))
-    starts, width = runs(shape, Shard(tuple(whole), tuple(start)))
-    lane = lanes(seed, stream, step, torch.from_numpy(starts).to(x.device), width)
+    shape, starts, width = _runs(x, whole, start)
+    lane = lanes(seed, stream, step, starts, width)
     exact = x if x.dtype == torch.float64 else x.float()
     kept = (exact * scale + shift).to(x.dtype)
     out.copy_(kept.masked_fill_(lane.view(shape) < threshold, dropped))
+
+
+def noise(
+    x: Tensor,
+    out: Tensor,
+    seed: int,
+    stream: int,
+    step: int,
+    normal: bool,
+    bias: float,
+    gain: float,
+    whole: Sequence[int],
+    start: Sequence[int],
+) -> None:
+    """Write x (bias + gain z) into `out`, computed in float64 and rounded once.
+
+    z is an element's own standard normal, or its word, from 0 to 2³² - 1.
+    """
+    shape, starts, width = _runs(x, whole, start)
+    z = (normals if normal else words)(seed, stream, step, starts, width)
+    out.copy_(x.double() * (bias + gain * z.view(shape).double()))
+
+
+def _runs(
+    x: Tensor, whole: Sequence[int], start: Sequence[int]
+) -> tuple[tuple[int, ...], Int64[Tensor, "runs"], int]:
+    """The shape of x's coins and the stretches of the mask that they are."""
+    shape = tuple(min(n, 1) if w == 1 else n for n, w in zip(x.shape, whole, strict=True))
+    starts, width = runs(shape, Shard(tuple(whole), tuple(start)))
+    return shape, torch.from_numpy(starts).to(x.device), width

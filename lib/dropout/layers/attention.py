@@ -37,8 +37,8 @@ def attention(
     (default: PyTorch's CPU generator); a `shard` places the weights in a larger tensor. With
     nothing to drop PyTorch's fused kernels do the work.
 
-    Raises ValueError for p outside [0, 1] and for a mask beside `causal`, TypeError for a mask that
-    is not boolean.
+    Raises ValueError for p outside [0, 1], for a mask beside `causal` and one of a shape that does
+    not broadcast, TypeError for a mask that is not boolean.
     Source: Vaswani et al. (2017), equation 1, which has no dropout: their published code has it.
 
     >>> x = torch.eye(2)
@@ -49,6 +49,8 @@ def attention(
         raise ValueError("give a mask or causal=True, not both")
     if mask is not None and mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean, True where a target may look, got {mask.dtype}")
+    if mask is not None:
+        _check_broadcasts(mask, (*queries.shape[:-1], keys.shape[-2]))
     if not active(training) or threshold(p) == 0:
         threshold(p)  # a bad rate is refused in evaluation too
         return scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
@@ -62,6 +64,12 @@ def attention(
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights = scores.softmax(-1).masked_fill(~mask, 0.0)
     return drop(weights, p, key=key, generator=generator, shard=shard) @ values
+
+
+def _check_broadcasts(mask: Tensor, shape: tuple[int, ...]) -> None:
+    fits = all(m in (1, n) for m, n in zip(mask.shape[::-1], shape[::-1], strict=False))
+    if mask.dim() > len(shape) or not fits:
+        raise ValueError(f"mask must broadcast to {shape}, got shape {tuple(mask.shape)}")
 
 
 class Attention(CoinLayer):

@@ -25,7 +25,8 @@ def dropout(
     p is the drop rate; the one realised is `dropout.mask.realised_rate(p)`. Which elements drop is
     settled by `key`, or by a seed drawn from `generator` (default: PyTorch's CPU generator, which
     `torch.manual_seed` governs). With a `shard`, x is a part of a larger tensor and drops what that
-    tensor would drop there. With `training=False`, or nothing to drop, x itself comes back.
+    tensor would drop there. A DTensor needs a key, and each of its processes drops its own part.
+    With `training=False`, or nothing to drop, x itself comes back.
 
     Raises TypeError for a tensor that is not floating point, ValueError for p outside [0, 1].
     Source: Srivastava et al. (2014), section 10.

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import pad
 
 from dropout.layers.base import CoinLayer
 from dropout.mask import MaskKey, threshold
-from dropout.noise import LAWS, multiply, words
+from dropout.noise import LAWS, affine, multiply
 from dropout.op import active, check
 from dropout.reference import block_covers, block_threshold
-from dropout.shard import Shard, place, runs
+from dropout.shard import Shard, place
 
 WORDS = 1 << 32  # γ is a number of these: 16 bits, a coin's, would be coarse for one so small
 
@@ -45,7 +45,7 @@ def drop_block2d(
     p = 0, x itself comes back.
 
     Raises ValueError for p outside [0, 1] and a block that is larger than the map.
-    Source: Ghiasi et al. (2018), algorithm 1 and, for γ, in place of equation 1.
+    Source: Ghiasi et al. (2018), with another γ than that of equation 1.
 
     >>> drop_block2d(torch.ones(1, 5, 5), p=0.3, block_size=2, key=MaskKey(seed=1))
     tensor([[[1.1554, 1.3350, 1.3350, 1.3350, 1.1554],
@@ -84,17 +84,25 @@ def _blocks(x, seed, stream, step, numbers, whole, start):
     ends = [min(c, s + n) for c, s, n in zip(corners, start[-2:], x.shape[-2:], strict=True)]
     shape = [1 if w == 1 else n for n, w in zip(x.shape[:-2], whole[:-2], strict=True)]
     shape += [end - a for a, end in zip(first, ends, strict=True)]
-    grid = Shard((*whole[:-2], *corners), (*start[:-2], *first))
-    starts, width = runs(tuple(shape), grid)
-    word = words(seed, stream, step, torch.from_numpy(starts).to(x.device), width)
-    hit = (word < t).float().view(1, -1, *shape[-2:])
-    edge = size - 1
-    dropped = max_pool2d(pad(hit, (edge, edge)), (1, size), stride=1)
-    dropped = max_pool2d(pad(dropped, (0, 0, edge, edge)), (size, 1), stride=1)
+    grid = (*whole[:-2], *corners), (*start[:-2], *first)
+    one = x.new_ones((), dtype=torch.double).expand(shape)
+    word = affine(one, seed, stream, step, False, 0.0, 1.0, *grid)
+    dropped = pad(word < t, [size - 1] * 4)
     for axis, a, s, n in zip((-2, -1), first, start[-2:], x.shape[-2:], strict=True):
-        dropped = dropped.narrow(axis, s - a, n)
-    dropped = dropped.reshape(*shape[:-2], *x.shape[-2:]) > 0
-    return torch.where(dropped, 0.0, x.double() * _scale(t, size, whole, start, x))
+        dropped = _windows(dropped, size, axis).narrow(axis, s - a, n)
+    out = x * _scale(t, size, whole, start, x)
+    return torch.empty_like(x).copy_(out.masked_fill_(dropped, 0.0))
+
+
+def _windows(hit, size, axis):
+    """Of each stretch of `size` places along an axis, whether it holds a hit."""
+    reach = 1
+    while reach < size:
+        step = min(reach, size - reach)
+        n = hit.shape[axis] - step
+        hit = hit.narrow(axis, 0, n) | hit.narrow(axis, step, n)
+        reach += step
+    return hit
 
 
 def _scale(t, size, whole, start, x):

@@ -33,11 +33,11 @@ def drop_connect(
     one for the whole batch; `per_example`, it is `(examples, *weight.shape)`, as in the source, and
     so is the memory it takes. Coins come from `key`, or from a seed drawn from `generator`
     (default: PyTorch's CPU generator); a `shard` places the mask in a larger one. A bias that
-    `function` adds is not dropped. With `training=False` it is the plain function, in place of the
-    source's inference by a Gaussian.
+    `function` adds is not dropped; in the source it is. With `training=False` it is the plain
+    function, in place of the source's inference by a Gaussian.
 
     Raises TypeError for weights that are not floating point, ValueError for p outside [0, 1].
-    Source: Wan et al. (2013), equation 2.
+    Source: Wan et al. (2013), r = a((M ⋆ W)v).
 
     >>> x, weight = torch.eye(4), torch.ones(2, 4)
     >>> drop_connect(x, weight, p=0.5, key=MaskKey(seed=1)).T

@@ -1,16 +1,13 @@
 """Gaussian dropout: noise of mean 1 and variance p/q, not coins (Srivastava et al., 2014)."""
 
-from math import pi
-
-import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dropout.layers.base import CoinLayer
 from dropout.mask import MaskKey, threshold
-from dropout.noise import LAWS, multiply, words
+from dropout.noise import LAWS, affine, multiply
 from dropout.op import active, check
-from dropout.shard import Shard, place, runs
+from dropout.shard import Shard, place
 
 
 def gaussian_dropout(
@@ -48,17 +45,8 @@ def _deviation(p: float) -> float:
 
 
 def _normal(x, seed, stream, step, numbers, whole, start):
-    """x (1 + σ z), z normal: of each pair of words Box and Muller's method makes a pair of z."""
-    shape = tuple(1 if w == 1 else n for n, w in zip(x.shape, whole, strict=True))
-    numpy_starts, width = runs(shape, Shard(whole, start))
-    starts = torch.from_numpy(numpy_starts).to(x.device)
-    odd = starts % 2
-    pairs = words(seed, stream, step, starts - odd, (width + 2) // 2 * 2).double()
-    radius = torch.sqrt(-2 * torch.log((pairs[:, ::2] + 1) * 2.0**-32))
-    angle = pairs[:, 1::2] * (2 * pi * 2.0**-32)
-    z = torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1).flatten(1)
-    z = z.gather(1, odd[:, None] + torch.arange(width, device=x.device)).view(shape)
-    return x.double() * (1 + numbers[0] * z)
+    """x (1 + σ z), z normal."""
+    return affine(x, seed, stream, step, True, 1.0, numbers[0], whole, start)
 
 
 LAWS["normal"] = _normal

@@ -208,7 +208,7 @@ class VariationalRNN(CoinLayer):
         sides = len(runs) // layers
         width = max(self.rnn.input_size, sides * (self.rnn.proj_size or self.rnn.hidden_size))
         whole = (layers + len(runs) + 1, 1, x.shape[1], width)
-        lock = partial(_lock, coins(self.key, self.generator), whole)
+        lock = partial(_lock, coins(self.key, self.generator, x), whole)
         last: list[State] = []
         for layer in range(layers):
             x, outputs = lock(x, self.p, layer), []
@@ -254,7 +254,7 @@ def _runs(rnn: RNNBase) -> list[str]:
 
 
 def _lock(
-    coin: tuple[Tensor, int, int], whole: tuple[int, ...], x: Tensor, p: float, place: int
+    coin: tuple[Tensor | int, int, int], whole: tuple[int, ...], x: Tensor, p: float, place: int
 ) -> Tensor:
     """x (*time, batch, features) dropped by the coins of one place, the same at all times."""
     t = threshold(p)

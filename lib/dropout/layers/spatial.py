@@ -28,7 +28,7 @@ def dropout1d(
     `functional.dropout`, as is what comes back when there is nothing to drop.
 
     Raises RuntimeError for an x of another rank, as PyTorch does.
-    Source: Tompson et al. (2015), section 3.2.
+    Source: Tompson et al. (2015), SpatialDropout.
 
     >>> dropout1d(torch.ones(4, 2), p=0.5, key=MaskKey(seed=1))
     tensor([[0., 0.],
@@ -62,7 +62,7 @@ def dropout2d(
     every rank but 3 and 4. The rest is as in `functional.dropout`.
 
     Raises RuntimeError for an x of rank below 2.
-    Source: Tompson et al. (2015), section 3.2.
+    Source: Tompson et al. (2015), SpatialDropout.
 
     >>> dropout2d(torch.ones(1, 4, 3, 3), p=0.5, key=MaskKey(seed=1)).sum(dim=(2, 3))
     tensor([[ 0., 18.,  0., 18.]])
@@ -98,7 +98,7 @@ def dropout3d(
     x is (N, C, D, H, W), or (C, D, H, W) with no batch. Every other rank is warned of and, as in
     PyTorch, has coins along its first axis only. The rest is as in `functional.dropout`.
 
-    Source: Tompson et al. (2015), section 3.2.
+    Source: Tompson et al. (2015), SpatialDropout.
 
     >>> dropout3d(torch.ones(4, 2, 2, 2), p=0.5, key=MaskKey(seed=1)).sum(dim=(1, 2, 3))
     tensor([ 0., 16.,  0., 16.])

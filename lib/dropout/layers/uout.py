@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from dropout.mask import MaskKey
-from dropout.noise import LAWS, multiply, words
+from dropout.noise import LAWS, affine, multiply
 from dropout.op import active, check
-from dropout.shard import Shard, place, runs
+from dropout.shard import Shard, place
 
 
 def uout(
@@ -28,8 +28,7 @@ def uout(
     back.
 
     Raises TypeError for a tensor that is not floating point, ValueError for beta outside [0, 1].
-    Source: Li et al. (2018), "Understanding the disharmony between dropout and batch normalization
-    by variance shift", section on Uout.
+    Source: Li et al. (2018), "Change Dropout into a more variance-stable form".
 
     >>> uout(torch.ones(4), beta=0.1, key=MaskKey(seed=1))
     tensor([1.0781, 1.0789, 1.0171, 1.0423])
@@ -50,11 +49,9 @@ def _check_beta(beta: float) -> None:
 
 def _uniform(x, seed, stream, step, numbers, whole, start):
     """x (1 + β z), z uniform: the middles of 2³² equal parts of (-1, 1), so that its mean is 0."""
-    shape = tuple(1 if w == 1 else n for n, w in zip(x.shape, whole, strict=True))
-    starts, width = runs(shape, Shard(whole, start))
-    word = words(seed, stream, step, torch.from_numpy(starts).to(x.device), width)
-    z = (2.0 * word.double() + 1) * 2.0**-32 - 1
-    return x.double() * (1 + numbers[0] * z.view(shape))
+    beta = numbers[0]
+    bias, gain = 1 - beta + beta * 2.0**-32, beta * 2.0**-31  # of word w, z = (2 w + 1) / 2³² - 1
+    return affine(x, seed, stream, step, False, bias, gain, whole, start)
 
 
 LAWS["uniform"] = _uniform
