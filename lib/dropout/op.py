@@ -83,7 +83,7 @@ def coins(key: MaskKey | None, generator: Generator | None = None) -> tuple[Tens
     if key is None:
         if traced:
             return draw_seed(generator), 0, 0
-        return _random(_mine.seed, generator).item(), 0, 0
+        return int(_random(_mine.seed, generator).item()), 0, 0
     if not isinstance(key, MaskKey):
         raise TypeError(f"key must be a MaskKey, got {key!r}")
     if generator is not None:
