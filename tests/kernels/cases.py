@@ -19,6 +19,10 @@ CASES = {
     "odd rows": (_row[:3075].reshape(3, 1025), (), None),
     "transposed": (_maps.transpose(0, 2), (), None),
     "channels last": (_maps.to(memory_format=torch.channels_last), (), None),
+    "large, transposed": (_row[:69888].reshape(364, 192).t(), (), None),
+    "large, channels last": (
+        _row[:69300].reshape(3, 100, 7, 33).to(memory_format=torch.channels_last), (), None
+    ),
     "sliced": (_maps[:, 1:4, ::2, 1:], (), None),
     "offset in memory": (_row[3:1003], (), None),
     "expanded": (_maps[0, 0].expand(3, 5, 7), (), None),

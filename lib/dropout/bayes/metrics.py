@@ -173,7 +173,7 @@ def coverage(
 def crps(
     samples: Float[Tensor, "samples inputs"], y: Float[Tensor, "inputs"]
 ) -> Float[Tensor, "inputs"]:
-    """∫ (F(z) - [y ≤ z])² dz for the samples' own distribution F: E|X - y| - ½ E|X - X'|.
+    """∫ (F(z) - [y ≤ z])² dz for the samples' own distribution F: ``E|X - y| - ½ E|X - X'|``.
 
     In the units of y; for a single sample it is the absolute error.
     Source: Gneiting and Raftery (2007), equation 21.

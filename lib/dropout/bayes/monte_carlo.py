@@ -1,7 +1,7 @@
 """Monte Carlo dropout (Gal and Ghahramani, 2016): one batched pass in the place of many.
 
 A sample is a network: one mask for each place where the model drops, the same for all inputs. So
-the coins of a place have shape (samples, *one input's shape), and sample t is row t of them. Two
+the coins of a place have the shape of one input, samples times, and sample t is row t of them. Two
 nested maps of torch.vmap say what that means for a model that knows nothing of it: over the inputs,
 which share their coins, and around it over the samples, which do not. What vmap has not seen depend
 on the sample it computes once: that is all that comes before the first dropout.

@@ -23,6 +23,7 @@ COINS = {  # at most so many in a tile: 8 KiB of lanes, or 12 KiB of words and n
     loops.masked_scale: 1 << 12,
     loops.noise: 1 << 10,
 }
+ACROSS = 1 << 7  # and so many where a tile lies across the order of memory
 TILE = 1 << 16  # elements, about
 PART = 1 << 18  # elements, about: for fewer, waking a thread costs more than it saves
 
@@ -32,11 +33,17 @@ def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
     """The code of a loop for a data type, what it reads of a layout, and the number of tiles."""
     lay = layout(shape, x_strides, out_strides, whole, start)
     (width, wx, wo, _), (share, sx, so, _) = lay.coins, lay.shared
+    # Where neighbours in memory are far apart in the mask, their axis is the rows of a tile.
+    near = (a for a in lay.outer if a.x == a.out == 1 and wo != 1 and share == 1)
+    rows = next(near, None) if loop is loops.masked_scale else None
+    outer = [axis for axis in reversed(lay.outer) if axis is not rows]
+    size, apart = (rows.size, rows.coin) if rows else (1, 0)
     elements = min(share, TILE)
-    coins = min(width, COINS[loop], max(8, TILE // elements // 8 * 8))
-    numbers = [lay.first, width, wx, wo, share, sx, so, coins, elements, len(lay.outer)]
-    numbers += [number for axis in reversed(lay.outer) for number in axis]
-    tiles = -(-width // coins) * -(-share // elements) * prod(axis.size for axis in lay.outer)
+    coins = min(width, COINS[loop], ACROSS if rows else max(8, TILE // elements // 8 * 8))
+    numbers = [lay.first, width, wx, wo, share, sx, so, coins, elements, size, apart, len(outer)]
+    numbers += [number for axis in outer for number in axis]
+    tiles = -(-width // coins) * -(-share // elements) * -(-size // int(loops.ROWS))
+    tiles *= prod(axis.size for axis in outer)
     return loop(dtype), np.array(numbers, np.uint64), tiles
 
 

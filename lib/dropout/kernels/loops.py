@@ -22,6 +22,7 @@ STORAGE = {
     torch.bfloat16: (types.int16, types.float32),
     torch.float16: (types.uint16, types.float32),
 }
+ROWS = np.uint64(64)  # of coins in a tile that lies across the order of memory
 EVERYTHING = (1 << 44,)  # a bound that Numba wants: nothing checks it
 
 
@@ -95,7 +96,7 @@ def draw(words, block, seed, stream, step):
 
 
 @numba.njit(inline="always")
-def select(x, i, dx, out, o, do, lanes, n, threshold, scale, shift, dropped):
+def _select(x, i, dx, out, o, do, lanes, n, threshold, scale, shift, dropped):
     """A row of elements that each have their own coin."""
     for j in range(n):
         stored = x[i + j * dx]
@@ -117,22 +118,38 @@ def _stretch(x, i, dx, out, o, do, n, keep, scale, shift, dropped):
 
 @numba.njit(inline="always")
 def _place(plan, tile):
-    """A tile: its first coin, its places in x and out, its coins and the elements to each."""
+    """A tile: its first coin, places in x and out; its coins, rows of them, elements to each."""
     one = np.uint64(1)
     first, width, wx, wo = plan[0], plan[1], plan[2], plan[3]
-    share, sx, so, coins, elements, depth = plan[4], plan[5], plan[6], plan[7], plan[8], plan[9]
+    share, sx, so, coins, elements = plan[4], plan[5], plan[6], plan[7], plan[8]
+    rows, apart, depth = plan[9], plan[10], plan[11]
     across = (width + coins - one) // coins
     w, rest = tile % across * coins, tile // across
     down = (share + elements - one) // elements
     s, rest = rest % down * elements, rest // down
-    coin, i, o = first + w, w * wx + s * sx, w * wo + s * so
+    blocks = (rows + ROWS - one) // ROWS
+    r, rest = rest % blocks * ROWS, rest // blocks
+    coin, i, o = first + w + r * apart, w * wx + s * sx + r, w * wo + s * so + r
     for axis in range(depth):
-        at = np.uint64(10) + axis * np.uint64(4)
+        at = np.uint64(12) + axis * np.uint64(4)
         index, rest = rest % plan[at], rest // plan[at]
         i += index * plan[at + one]
         o += index * plan[at + np.uint64(2)]
         coin += index * plan[at + np.uint64(3)]
-    return coin, i, o, min(coins, width - w), min(elements, share - s)
+    return coin, i, o, min(coins, width - w), min(ROWS, rows - r), min(elements, share - s)
+
+
+@numba.njit
+def _turn(turned, words, lanes, coin, apart, rows, n, seed, stream, step):
+    """The lanes of rows of n coins, written by columns."""
+    for r in range(rows):
+        start = coin + r * apart
+        offset = start % np.uint64(8)
+        blocks = (offset + n + np.uint64(7)) // np.uint64(8)
+        draw(words[: 2 * blocks], start // np.uint64(8), seed, stream, step)
+        row = lanes[offset:]
+        for j in range(n):
+            turned[j * ROWS + r] = row[j]
 
 
 @numba.njit
@@ -140,15 +157,27 @@ def _masked_scale(
     x, out, in_place, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end
 ):
     """Write the tiles from `begin` to `end` of x, masked and scaled, into `out`."""
-    one = np.uint64(1)
+    zero, one = np.uint64(0), np.uint64(1)
     wx, wo, share, sx, so = plan[2], plan[3], plan[4], plan[5], plan[6]
+    rows, apart = plan[9], plan[10]
     words = np.empty(plan[7] // 4 + 4, np.uint64)
     lanes = words.view(np.uint16)
+    turned = np.empty(plan[7] * ROWS if rows > one else one, np.uint16)
+    line = np.empty(plan[7], x.dtype)
     none = _narrow(dropped, x[0])
     stretches = sx <= wx and share > one
     unit = (sx if stretches else wx) == one
     for tile in range(begin, end):
-        coin, i, o, n, m = _place(plan, tile)
+        coin, i, o, n, r, m = _place(plan, tile)
+        if rows > one:
+            _turn(turned, words, lanes, coin, apart, r, n, seed, stream, step)
+            for j in range(n):
+                a, b, row = i + j * wx, o + j * wo, turned[j * ROWS :]
+                if in_place:
+                    _select(out, b, one, out, b, one, row, r, threshold, scale, shift, none)
+                else:
+                    _select(x, a, one, out, b, one, row, r, threshold, scale, shift, none)
+            continue
         offset = coin % np.uint64(8)
         blocks = (offset + n + np.uint64(7)) // np.uint64(8)
         draw(words[: 2 * blocks], coin // np.uint64(8), seed, stream, step)
@@ -166,11 +195,15 @@ def _masked_scale(
         for k in range(m):
             a, b = i + k * sx, o + k * so
             if in_place and unit:
-                select(out, b, one, out, b, one, row, n, threshold, scale, shift, none)
+                _select(out, b, one, out, b, one, row, n, threshold, scale, shift, none)
             elif unit and wo == one:
-                select(x, a, one, out, b, one, row, n, threshold, scale, shift, none)
-            else:
-                select(x, a, wx, out, b, wo, row, n, threshold, scale, shift, none)
+                _select(x, a, one, out, b, one, row, n, threshold, scale, shift, none)
+            else:  # by way of a line that vectorises: a strided loop would guess at each coin
+                for j in range(n):
+                    line[j] = x[a + j * wx]
+                _select(line, zero, one, line, zero, one, row, n, threshold, scale, shift, none)
+                for j in range(n):
+                    out[b + j * wo] = line[j]
 
 
 @numba.njit(error_model="numpy")  # else a check of each division for 0 would stop vectors
@@ -223,7 +256,7 @@ def _noise(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
     words = np.empty(plan[7] // 2 + 4, np.uint64)
     z = np.empty(2 * words.size, np.float64)
     for tile in range(begin, end):
-        coin, i, o, n, m = _place(plan, tile)
+        coin, i, o, n, _, m = _place(plan, tile)
         offset = coin % four
         pairs = words[: 2 * ((offset + n + np.uint64(3)) // four)]
         draw(pairs, coin // four, seed, stream, step)

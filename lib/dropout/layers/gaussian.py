@@ -27,7 +27,8 @@ def gaussian_dropout(
     Raises TypeError for a tensor that is not floating point, ValueError for p outside [0, 1): at
     p = 1 the variance has no value. Source: Srivastava et al. (2014), section 10.
 
-    >>> gaussian_dropout(torch.ones(4), p=0.5, key=MaskKey(seed=1))
+    >>> from torch import ones
+    >>> gaussian_dropout(ones(4), p=0.5, key=MaskKey(seed=1))
     tensor([ 1.3804,  0.7037,  0.7508, -0.0038])
     """
     deviation = _deviation(p)
@@ -57,7 +58,8 @@ class GaussianDropout(CoinLayer):
 
     p, `key` and `generator` are as in `nn.Dropout`, but p = 1 is refused.
 
-    >>> GaussianDropout(p=0.5, key=MaskKey(seed=1))(torch.ones(4))
+    >>> from torch import ones
+    >>> GaussianDropout(p=0.5, key=MaskKey(seed=1))(ones(4))
     tensor([ 1.3804,  0.7037,  0.7508, -0.0038])
     """
 

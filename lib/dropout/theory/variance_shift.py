@@ -51,7 +51,7 @@ def through_weights(
     wᵀΣw / (wᵀΣw + (p/q) Σ_j w_j² (c_j² + Σ_jj)), mean c and covariance Σ of the layer's inputs
     over the data before dropout; NaN where a unit is constant. Raises ValueError for p outside
     [0, 1). Source: Li et al. (2019), case (b), where all c, v and correlations ρ are equal: there
-    wᵀΣw = v |w|² (1 + ρ (d cos²θ - 1)), cos²θ = (Σ_j w_j)² / (d |w|²).
+    wᵀΣw = v ‖w‖² (1 + ρ (d cos²θ - 1)), cos²θ = (Σ_j w_j)² / (d ‖w‖²).
 
     >>> mean, covariance = np.array([1.0, 1.0]), np.array([[1.0, 0.5], [0.5, 1.0]])
     >>> through_weights(mean, covariance, np.array([[1.0, 1.0], [1.0, -1.0]]), p=0.5)
