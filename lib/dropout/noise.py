@@ -45,7 +45,7 @@ def affine(
     whole: Sequence[int],
     start: Sequence[int],
 ) -> Tensor:
-    """x (bias + gain z) for a z that is an element's own standard normal, or its word."""
+    """x (bias + gain z) for a z that is an element's own, `normal` or uniform in (-1, 1)."""
     engine = engine_of(x.device)
     out = engine.empty_like(x)
     engine.noise(x, out, seed, stream, step, normal, bias, gain, whole, start)

@@ -46,15 +46,19 @@ def _normals(u, v):
 
 
 @triton.jit
+def _uniform(w):
+    return (2.0 * w.to(tl.float64) + 1.0) * SCALE - 1.0
+
+
+@triton.jit
 def _noise_of(block, seed, stream, step, NORMAL: tl.constexpr):
-    """The four normals, or words, of each block, in order along the one axis of the result."""
+    """The four normals, or uniforms, of each block, in order along the one axis of the result."""
     w0, w1, w2, w3 = _philox(block, seed, stream, step)
     if NORMAL:
         z0, z1 = _normals(w0, w1)
         z2, z3 = _normals(w2, w3)
     else:
-        z0, z1 = w0.to(tl.float64), w1.to(tl.float64)
-        z2, z3 = w2.to(tl.float64), w3.to(tl.float64)
+        z0, z1, z2, z3 = _uniform(w0), _uniform(w1), _uniform(w2), _uniform(w3)
     return tl.reshape(tl.join(tl.join(z0, z2), tl.join(z1, z3)), [4 * block.shape[0]])
 
 

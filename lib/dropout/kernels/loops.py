@@ -206,6 +206,15 @@ def _masked_scale(
                     out[b + j * wo] = line[j]
 
 
+@numba.njit
+def _uniforms(words, z):
+    """The numbers in (-1, 1) of the two words in each of 64 bits."""
+    for k in range(words.size):
+        low, high = words[k] & np.uint64(0xFFFFFFFF), words[k] >> np.uint64(32)
+        z[2 * k] = (2.0 * np.float64(np.int64(low)) + 1.0) * 2.0**-32 - 1.0
+        z[2 * k + 1] = (2.0 * np.float64(np.int64(high)) + 1.0) * 2.0**-32 - 1.0
+
+
 @numba.njit(error_model="numpy")  # else a check of each division for 0 would stop vectors
 def _normals(words, z):
     """Box and Muller's two normals from the two words, u and v, in each of 64 bits.
@@ -263,9 +272,7 @@ def _noise(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
         if normal:
             _normals(pairs, z)
         else:
-            for k in range(pairs.size):
-                z[2 * k] = np.float64(np.int64(pairs[k] & np.uint64(0xFFFFFFFF)))
-                z[2 * k + 1] = np.float64(np.int64(pairs[k] >> np.uint64(32)))
+            _uniforms(pairs, z)
         row = z[offset:]
         for k in range(m):
             a, b = i + k * sx, o + k * so

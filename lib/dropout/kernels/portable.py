@@ -51,6 +51,13 @@ def words(
     return four.flatten(1).gather(1, place)
 
 
+def uniforms(
+    seed: int, stream: int, step: int, starts: Int64[Tensor, "runs"], width: int
+) -> Float64[Tensor, "runs width"]:
+    """The same as numbers in (-1, 1): the middles of 2³² equal parts, so that their mean is 0."""
+    return (2.0 * words(seed, stream, step, starts, width).double() + 1) * 2.0**-32 - 1
+
+
 def normals(
     seed: int, stream: int, step: int, starts: Int64[Tensor, "runs"], width: int
 ) -> Float64[Tensor, "runs width"]:
@@ -101,11 +108,11 @@ def noise(
 ) -> None:
     """Write x (bias + gain z) into `out`, computed in float64 and rounded once.
 
-    z is an element's own standard normal, or its word, from 0 to 2³² - 1.
+    z is an element's own: standard normal, or uniform in (-1, 1).
     """
     shape, starts, width = _runs(x, whole, start)
-    z = (normals if normal else words)(seed, stream, step, starts, width)
-    out.copy_(x.double() * (bias + gain * z.view(shape).double()))
+    z = (normals if normal else uniforms)(seed, stream, step, starts, width)
+    out.copy_(x.double() * (bias + gain * z.view(shape)))
 
 
 def _runs(

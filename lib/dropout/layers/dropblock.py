@@ -86,8 +86,8 @@ def _blocks(x, seed, stream, step, numbers, whole, start):
     shape += [end - a for a, end in zip(first, ends, strict=True)]
     grid = (*whole[:-2], *corners), (*start[:-2], *first)
     one = x.new_ones((), dtype=torch.double).expand(shape)
-    word = affine(one, seed, stream, step, False, 0.0, 1.0, *grid)
-    dropped = pad(word < t, [size - 1] * 4)
+    uniform = affine(one, seed, stream, step, False, 0.0, 1.0, *grid)
+    dropped = pad(uniform < 2 * t / WORDS - 1, [size - 1] * 4)  # where the word is below t
     for axis, a, s, n in zip((-2, -1), first, start[-2:], x.shape[-2:], strict=True):
         dropped = _windows(dropped, size, axis).narrow(axis, s - a, n)
     out = x * _scale(t, size, whole, start, x)

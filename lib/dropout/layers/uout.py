@@ -48,10 +48,8 @@ def _check_beta(beta: float) -> None:
 
 
 def _uniform(x, seed, stream, step, numbers, whole, start):
-    """x (1 + β z), z uniform: the middles of 2³² equal parts of (-1, 1), so that its mean is 0."""
-    beta = numbers[0]
-    bias, gain = 1 - beta + beta * 2.0**-32, beta * 2.0**-31  # of word w, z = (2 w + 1) / 2³² - 1
-    return affine(x, seed, stream, step, False, bias, gain, whole, start)
+    """x (1 + β z), z uniform."""
+    return affine(x, seed, stream, step, False, 1.0, numbers[0], whole, start)
 
 
 LAWS["uniform"] = _uniform
