@@ -57,7 +57,8 @@ def predict(
 
     Raises TypeError for a model or an x of another kind, ValueError for a dropout that it cannot
     sample: inside nn.LSTM, nn.GRU and nn.RNN (`VariationalRNN` can be sampled), StochasticDepth
-    (DropPath). A model whose way depends on values of the data fails in torch.vmap, which says why.
+    (DropPath). A model whose way depends on values of the data fails in torch.vmap, which says why;
+    what a model does `if self.training` is not done.
     Source: Gal and Ghahramani (2016), section 4.
 
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2))
