@@ -1,5 +1,8 @@
 """The loops that Numba compiles for the CPU.
 
+All are in this file, since the code that Numba keeps on disk is made anew only when the file of
+the function that was called has changed.
+
 A stretch of coins or of noise is drawn into a small buffer that stays in the nearest cache, then
 applied, so that both loops vectorise.
 """
@@ -23,6 +26,7 @@ STORAGE = {
     torch.float16: (types.uint16, types.float32),
 }
 ROWS = np.uint64(64)  # of coins in a tile that lies across the order of memory
+MANY = 1 << 12  # coins of one tensor of many drawn at a time: at least a row, else at most so many
 EVERYTHING = (1 << 44,)  # a bound that Numba wants: nothing checks it
 
 
@@ -280,6 +284,30 @@ def _noise(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
                 _times(x, a, one, out, b, one, row, n, bias, gain)
             else:
                 _times(x, a, wx, out, b, wo, row, n, bias, gain)
+
+
+@numba.njit(nogil=True, cache=True)
+def masked_scale_many(x, out, seeds, widths, thresholds, scales, begin, end):
+    """Write the tensors from `begin` to `end` of x, each masked by its own key, into `out`."""
+    _, rows, stride = x.shape
+    x, out = x.reshape(-1), out.reshape(-1)
+    for k in range(begin, end):
+        width, threshold, scale = widths[k], thresholds[k], scales[k]
+        tall = max(1, MANY // width)
+        words = np.empty(tall * width // 4 + 4, np.uint64)
+        lanes = words.view(np.uint16)
+        for top in range(0, rows, tall):
+            high, coin = min(tall, rows - top), top * width
+            offset = coin % 8
+            blocks = (offset + high * width + 7) // 8
+            draw(words[: 2 * blocks], coin // 8, seeds[k], 0, 0)
+            for row in range(high):
+                at, lane = ((k * rows) + top + row) * stride, lanes[offset + row * width :]
+                source, target = x[at : at + stride], out[at : at + stride]
+                for unit in range(width):
+                    keep = np.int32(lane[unit]) >= threshold
+                    target[unit] = source[unit] * scale if keep else 0
+                target[width:] = 0
 
 
 # Python's own types are the quickest to pass: two addresses, the key; a plan, the first tile, the

@@ -3,45 +3,20 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from dropout.kernels import loops
 from dropout.kernels.cpu import pool
-from dropout.kernels.loops import draw
 
-COINS = 1 << 12  # at least one row, else at most so many, are drawn at a time
 PART = 1 << 16  # elements, about: for fewer, waking a thread costs more than it saves
-
-
-@numba.njit(nogil=True, cache=True)
-def _masked_scale(x, out, seeds, widths, thresholds, scales, begin, end):
-    _, rows, stride = x.shape
-    x, out = x.reshape(-1), out.reshape(-1)
-    for k in range(begin, end):
-        width, threshold, scale = widths[k], thresholds[k], scales[k]
-        tall = max(1, COINS // width)
-        words = np.empty(tall * width // 4 + 4, np.uint64)
-        lanes = words.view(np.uint16)
-        for top in range(0, rows, tall):
-            high, coin = min(tall, rows - top), top * width
-            offset = coin % 8
-            blocks = (offset + high * width + 7) // 8
-            draw(words[: 2 * blocks], coin // 8, seeds[k], 0, 0)
-            for row in range(high):
-                at, lane = ((k * rows) + top + row) * stride, lanes[offset + row * width :]
-                source, target = x[at : at + stride], out[at : at + stride]
-                for unit in range(width):
-                    keep = np.int32(lane[unit]) >= threshold
-                    target[unit] = source[unit] * scale if keep else 0
-                target[width:] = 0
 
 
 def _parts(arguments: tuple, parts: Iterator[tuple[int, int]]) -> None:
     """Parts, until there are no more: a thread that is held up leaves them to the others."""
     for part in parts:
-        _masked_scale(*arguments, *part)
+        loops.masked_scale_many(*arguments, *part)
 
 
 def masked_scale(
