@@ -119,6 +119,17 @@ def test_the_generator_of_the_caller_is_left_as_it_was():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_how_often_it_is_measured_does_not_change_what_is_trained():
+    builds, settings = [partial(mlp, 64, 12, 10, p=0.5)] * 2, {"epochs": 6, "lr": 0.1}
+    often = sweep(builds, TRAIN, VALIDATION, seed=[1, 2], **settings)
+    seldom = sweep(builds, TRAIN, VALIDATION, seed=[1, 2], every=3, **settings)
+    for a, b in zip(often[0], seldom[0], strict=True):
+        assert all(torch.equal(v, w) for v, w in zip(a.parameters(), b.parameters(), strict=True))
+    for field in FIELDS:
+        assert np.array_equal(getattr(often[1], field)[:, 2::3], getattr(seldom[1], field))
+    assert difference(*seldom, builds, [1, 2], every=3, **settings) < ROUNDING
+
+
 def test_no_networks_are_no_runs():
     models, history = sweep([], TRAIN, VALIDATION, seed=0, epochs=3, lr=0.1)
     assert models == []
@@ -142,6 +153,8 @@ def chain(*layers):
         ({"examples": [120]}, "examples has 1 values for 2 networks"),
         ({"examples": [120, 121]}, "examples must be from 1 to 120, got 121"),
         ({"examples": 0}, "examples must be from 1 to 120, got 0"),
+        ({"epochs": 7, "every": 3}, "every must divide the 7 epochs, got 3"),
+        ({"every": 0}, "every must divide the 1 epochs, got 0"),
     ],
 )
 def test_what_is_given_must_fit_the_networks_and_the_data(changed, message):

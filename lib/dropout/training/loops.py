@@ -15,12 +15,12 @@ from dropout.training.data import Images
 
 @dataclass(frozen=True)
 class History:
-    """Mean cross-entropy (nats) and accuracy after every epoch, in evaluation mode."""
+    """Mean cross-entropy (nats) and accuracy in evaluation mode, as training went on."""
 
-    train_loss: Float64[np.ndarray, "*networks epochs"]
-    validation_loss: Float64[np.ndarray, "*networks epochs"]
-    train_accuracy: Float64[np.ndarray, "*networks epochs"]
-    validation_accuracy: Float64[np.ndarray, "*networks epochs"]
+    train_loss: Float64[np.ndarray, "*networks times"]
+    validation_loss: Float64[np.ndarray, "*networks times"]
+    train_accuracy: Float64[np.ndarray, "*networks times"]
+    validation_accuracy: Float64[np.ndarray, "*networks times"]
 
     @classmethod
     def stack(cls, histories: "list[History]") -> "History":
@@ -67,12 +67,16 @@ def fit(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     batch_size: int | None = None,
+    every: int = 1,
 ) -> tuple[nn.Module, History]:
     """Build a classifier and train it by SGD with momentum; batch_size None is full batch.
 
-    `seed` settles weights, masks and the order of the examples; the caller's generator is left as
-    it was.
+    The history has an entry after `every` so many epochs. `seed` settles weights, masks and the
+    order of the examples; the caller's generator is left as it was.
+
+    Raises ValueError where `every` does not divide `epochs`.
     """
+    check_every(every, epochs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
@@ -80,15 +84,22 @@ def fit(
             model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay
         )
         measured = []
-        for _ in range(epochs):
+        for epoch in range(1, epochs + 1):
             model.train()
             for batch in torch.randperm(len(train.y)).split(batch_size or len(train.y)):
                 optimiser.zero_grad()
                 cross_entropy(model(train.x[batch]), train.y[batch]).backward()
                 optimiser.step()
-            measured.append([*evaluate(model, train), *evaluate(model, validation)])
+            if epoch % every == 0:
+                measured.append([*evaluate(model, train), *evaluate(model, validation)])
     train_loss, train_accuracy, validation_loss, validation_accuracy = np.array(measured).T
     return model, History(train_loss, validation_loss, train_accuracy, validation_accuracy)
+
+
+def check_every(every: int, epochs: int) -> None:
+    """Refuse a distance between evaluations after which the last epoch would not be evaluated."""
+    if every < 1 or epochs % every:
+        raise ValueError(f"every must divide the {epochs} epochs, got {every}")
 
 
 @torch.no_grad()

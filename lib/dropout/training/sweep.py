@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from dropout.mask import threshold
 from dropout.nn import Dropout
 from dropout.training.data import Images
-from dropout.training.loops import History, evaluate
+from dropout.training.loops import History, check_every, evaluate
 from dropout.training.stacked import STACKED, Dropouts, Layer
 
 TOGETHER = 1 << 21  # weights, about: with their velocities they fit in a cache of 32 MiB
@@ -29,6 +29,7 @@ def sweep(
     weight_decay: float | Sequence[float] = 0.0,
     batch_size: int | None = None,
     examples: int | Sequence[int] | None = None,
+    every: int = 1,
 ) -> tuple[list[nn.Sequential], History]:
     """Train many classifiers, each as `fit` would: the same weights, batches and masks.
 
@@ -36,13 +37,14 @@ def sweep(
     nn.ReLU, nn.Tanh, nn.BatchNorm1d, nn.LayerNorm and dropout.nn.Dropout. Its seed, learning rate,
     weight decay and number of training `examples`, the first of `train` (None: all), are entry k of
     what is given, or the one value for all. What comes back differs from that of `fit` by rounding
-    only: the networks, and a history with a leading axis, one entry a network.
+    only: the networks, and a history with a leading axis, one entry a network, and an entry after
+    `every` so many epochs.
 
     Networks with the same kinds of layers, as many examples, and widths of like magnitude run
     together, the narrower as wider ones whose other weights are 0 and stay so.
 
-    Raises ValueError for lengths that do not agree, more examples than there are, and layers that
-    cannot be trained here.
+    Raises ValueError for lengths that do not agree, more examples than there are, layers that
+    cannot be trained here, and where `every` does not divide `epochs`.
 
     >>> from dropout.training.data import digits
     >>> from dropout.training.loops import mlp
@@ -52,6 +54,7 @@ def sweep(
     >>> models[1][3], history.train_loss.shape
     (Dropout(p=0.5, inplace=False), (2, 3))
     """
+    check_every(every, epochs)
     examples = len(train.y) if examples is None else examples
     given = {"seed": seed, "lr": lr, "weight_decay": weight_decay, "examples": examples}
     columns = [_each(name, value, len(builds)) for name, value in given.items()]
@@ -60,13 +63,13 @@ def sweep(
     for run in runs:
         run.prepare(train, batch_size)
         kinds[run.kind].append(run)
-    history = np.empty((4, len(runs), epochs))
+    history = np.empty((4, len(runs), epochs // every))
     for alike in kinds.values():
         weights = max(sum(a.numel() for a in run.model.parameters()) for run in alike)
         networks = max(1, TOGETHER // weights)
         for start in range(0, len(alike), networks):
             part = alike[start : start + networks]
-            measured = _fit(part, train, validation, epochs, momentum, batch_size)
+            measured = _fit(part, train, validation, epochs, every, momentum, batch_size)
             history[:, [run.number for run in part]] = measured
     return [run.model for run in runs], History(*history)
 
@@ -131,15 +134,15 @@ def _fault(layer: nn.Module, width: int, last_batch: int) -> str | None:
 
 
 @torch.no_grad()
-def _fit(runs, train, validation, epochs, momentum, batch_size) -> np.ndarray:
+def _fit(runs, train, validation, epochs, every, momentum, batch_size) -> np.ndarray:
     """Train networks of one kind, step by step together; the four fields of their `History`."""
     layers = _stacked(runs, train.x, momentum)
     dropouts = [layer for layer in layers if isinstance(layer, Dropouts)]
     train = Images(train.x[: runs[0].examples], train.y[: runs[0].examples])
     lr = train.x.new_tensor([run.lr for run in runs])[:, None, None]
     target = one_hot(train.y, runs[0].widths[-1]).to(train.x)
-    history = np.empty((4, len(runs), epochs))
-    for epoch in range(epochs):
+    history = np.empty((4, len(runs), epochs // every))
+    for epoch in range(1, epochs + 1):
         for index, seeds in _epoch(runs, len(train.y), batch_size or len(train.y)):
             for dropout, drawn in zip(dropouts, seeds, strict=True):
                 dropout.seeds = drawn
@@ -148,11 +151,13 @@ def _fit(runs, train, validation, epochs, momentum, batch_size) -> np.ndarray:
                 scores = layer.forward(scores)
             # The gradient of the mean cross-entropy, times the learning rate.
             _backward(layers, scores.softmax(2).sub_(target[index]).mul_(lr / index.shape[1]))
+        if epoch % every:
+            continue
         for layer in layers:
             layer.give_back()
         for k, run in enumerate(runs):
-            history[::2, k, epoch] = evaluate(run.model, train)
-            history[1::2, k, epoch] = evaluate(run.model, validation)
+            history[::2, k, epoch // every - 1] = evaluate(run.model, train)
+            history[1::2, k, epoch // every - 1] = evaluate(run.model, validation)
     return history
 
 
