@@ -46,9 +46,10 @@ _build/.jupyter_cache/code.sum: FORCE
 
 # --all, since Sphinx is silent on the pages it does not read again, and a broken book would pass
 # at the second try. The warnings come last, where they are seen, less ipykernel's on local sockets.
+# One thread: the chapters' networks are so small that a second one slows them down.
 _build/book.done: _build/pages.sum _build/.jupyter_cache/code.sum | .venv/requirements.txt
 	@rm -rf $@ _build/html _build/jupyter_execute
-	@.venv/bin/jupyter-book build . --all -n -W --keep-going 2>_build/warnings.txt; \
+	@OMP_NUM_THREADS=1 .venv/bin/jupyter-book build . --all -n -W --keep-going 2>_build/warnings.txt; \
 	status=$$?; grep -v 'Kernel is running over TCP' _build/warnings.txt >&2; exit $$status
 	@touch $@
 
