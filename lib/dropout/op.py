@@ -15,10 +15,12 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch._C import _are_functorch_transforms_active, _has_storage, _len_torch_dispatch_stack
 from torch._functorch import config as functorch
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
 from torch.autograd import forward_ad
+from torch.compiler import is_compiling
 from torch.nn import Parameter
 from torch.utils.checkpoint import CheckpointPolicy, _CachingTorchDispatchMode
 
@@ -61,17 +63,17 @@ def drop(
     tensor([[0., 0., 0., 0.],
             [2., 2., 2., 2.]])
     """
-    known = type(p) is float and not torch.compiler.is_compiling()
-    t, inverted = (_known_rate if known else _rate)(p)
+    traced = _traced()
+    t, inverted = (_known_rate if type(p) is float and not traced else _rate)(p)
     check(x)
-    if not active(training) or t == 0:
+    if t == 0 or not (training or active(training)):
         return x
     if inplace:
         check_writable(x)
     whole, start = place(x.shape, shard, shared)
-    coin = coins(key, generator, x)
     scale = inverted if scale is None else scale
-    return masked_scale(x, *coin, t, scale, shift, dropped, whole, start, inplace)
+    coin = _coins(key, generator, x, traced)
+    return _masked_scale(x, (*coin, t, scale, shift, dropped, whole, start), inplace, traced)
 
 
 def _rate(p: float) -> tuple[int, float]:
@@ -88,7 +90,7 @@ def active(training: bool) -> bool:
 
 def sampler() -> Any:
     """What has charge of all coins while `bayes.predict` samples; else None."""
-    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+    if is_compiling() or not _are_functorch_transforms_active():
         return None
     return SAMPLER.get()
 
@@ -101,9 +103,12 @@ def coins(
     The seed is a signed number, or a 0-d int64 tensor where PyTorch would take a number for a
     constant. It is drawn on the CPU, so that nothing waits for another device.
     """
+    return _coins(key, generator, x, _traced())
+
+
+def _coins(key, generator, x, traced: bool) -> tuple[Tensor | int, int, int]:
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
-    traced = _traced()
     if traced and (sampling := sampler()) is not None:
         return sampling.coins()
     if type(x).__module__ == "torch.distributed.tensor":
@@ -114,7 +119,9 @@ def coins(
     if key is None:
         if traced:
             return draw_seed(generator), 0, 0
-        return int(_random(_mine.seed, generator)), 0, 0
+        mine = _mine
+        _random(mine.seed, generator)
+        return int(mine.number), 0, 0
     if not isinstance(key, MaskKey):
         raise TypeError(f"key must be a MaskKey, got {key!r}")
     if generator is not None:
@@ -125,11 +132,7 @@ def coins(
 
 def _traced() -> bool:
     """Whether PyTorch looks on: a compiler, a transform of torch.func, a dispatch mode."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack() > 0
-    )
+    return is_compiling() or _are_functorch_transforms_active() or _len_torch_dispatch_stack() > 0
 
 
 def seed_tensor(seed: Tensor | int) -> Tensor:
@@ -160,6 +163,7 @@ class _Mine(threading.local):
     def __init__(self):
         with torch.inference_mode(False):
             self.seed = _empty_seeds()
+        self.number = self.seed.numpy()  # the same place, quicker to read
 
 
 _mine = _Mine()
@@ -183,18 +187,24 @@ def masked_scale(
     Computed in float32 (float64 for float64) and rounded once to x's type; shape and memory format
     are x's. `whole` is the shape of the mask that x is at `start` of, 1 where coins are shared.
     """
-    if _traced():
-        rest = (stream, step, threshold, scale, shift, dropped, whole, start)
+    traced = _traced()
+    seed = seed if traced else int(seed)
+    coins = seed, stream, step, threshold, scale, shift, dropped, whole, start
+    return _masked_scale(x, coins, inplace, traced)
+
+
+def _masked_scale(x: Tensor, coins: tuple, inplace: bool, traced: bool) -> Tensor:
+    if traced:
+        seed, *rest = coins
         if (sampling := sampler()) is not None:
             return sampling.draw(masked_scale, x, seed, *rest)
-        compiling = torch.compiler.is_compiling()
+        compiling = is_compiling()
         operator = torch.ops.dropout.masked_scale if compiling else _Transformed.apply
         out = operator(x, seed_tensor(seed), *rest)
         return x.copy_(out) if inplace else out
-    coins = (int(seed), stream, step, threshold, scale, shift, dropped, whole, start)
     if x.requires_grad or forward_ad._current_level >= 0:
-        return _apply(x, inplace, coins)
-    return _run(x, inplace, coins)
+        return _apply(x, coins, inplace)
+    return _run(x, coins, inplace)
 
 
 def check(x: Tensor) -> None:
@@ -253,18 +263,19 @@ def engine_of(device: torch.device):
 
 def _plain(x: Tensor) -> bool:
     """Whether a tensor's elements are those in its memory: no subclass, wrapper or lazy view."""
-    own = type(x) in (Tensor, Parameter) and torch._C._has_storage(x)
+    kind = type(x)
+    own = (kind is Tensor or kind is Parameter) and _has_storage(x)
     return own and not (x.is_neg() or x._is_zerotensor())
 
 
-def _run(x: Tensor, inplace: bool, rest: tuple) -> Tensor:
+def _run(x: Tensor, coins: tuple, inplace: bool) -> Tensor:
     """The operator without autograd. Plain tensors save themselves the way over the dispatcher."""
     if not _plain(x):
-        out = torch.ops.dropout.masked_scale(x, seed_tensor(rest[0]), *rest[1:])
+        out = torch.ops.dropout.masked_scale(x, seed_tensor(coins[0]), *coins[1:])
         return x.copy_(out) if inplace else out
     engine = engine_of(x.device)
     out = x if inplace else engine.empty_like(x)
-    engine.masked_scale(x, out, *rest)
+    engine.masked_scale(x, out, *coins)
     if inplace:
         torch.autograd.graph.increment_version(x)
     return out
@@ -326,25 +337,25 @@ class _Eager(torch.autograd.Function):
     """The operator in plain eager mode, at a third of the cost of `_Transformed`."""
 
     @staticmethod
-    def forward(ctx, x, inplace, coins):
-        seed, stream, step, threshold, scale, _, _, whole, start = coins
-        ctx.derivative = seed, stream, step, threshold, scale, 0.0, 0.0, whole, start, inplace
+    def forward(ctx, x, coins, inplace):
+        ctx.coins, ctx.inplace = (*coins[:5], 0.0, 0.0, *coins[7:]), inplace
         if inplace:
             ctx.mark_dirty(x)
-        return _run(x, inplace, coins)
+        return _run(x, coins, inplace)
 
     @staticmethod
     def backward(ctx, grad):
-        *coins, _ = ctx.derivative
-        return masked_scale(grad, *coins), None, None
+        return _masked_scale(grad, ctx.coins, False, _traced()), None, None
 
     @staticmethod
     def jvp(ctx, tangent, *_):
-        return masked_scale(tangent, *ctx.derivative)
+        return _masked_scale(tangent, ctx.coins, ctx.inplace, _traced())
 
 
-# The base class's own apply: Function's would look for torch.func's transforms once more.
+# Without what Function puts around them: another look for torch.func's transforms, and for whether
+# the derivative is called backward or vjp.
 _apply = super(torch.autograd.Function, _Eager).apply
+_Eager._backward_cls.apply = _Eager.backward  # type: ignore[attr-defined]
 
 
 torch.library.register_autograd(

@@ -44,7 +44,8 @@ def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
     numbers += [number for axis in outer for number in axis]
     tiles = -(-width // coins) * -(-share // elements) * -(-size // int(loops.ROWS))
     tiles *= prod(axis.size for axis in outer)
-    return loop(dtype), np.array(numbers, np.uint64), tiles
+    (code,) = loop(dtype).overloads.values()
+    return code.entry_point, np.array(numbers, np.uint64), tiles
 
 
 @lru_cache
