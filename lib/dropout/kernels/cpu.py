@@ -3,9 +3,7 @@
 Compiled code is kept on disk, so that only the first process waits.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 
@@ -16,6 +14,7 @@ from torch import Tensor
 from dropout.kernels import loops
 from dropout.kernels.layout import layout
 from dropout.kernels.memory import empty_like
+from dropout.kernels.threads import spread
 
 __all__ = ["empty_like", "masked_scale", "noise"]
 
@@ -25,12 +24,13 @@ COINS = {  # at most so many in a tile: 8 KiB of lanes, or 12 KiB of words and n
 }
 ACROSS = 1 << 7  # and so many where a tile lies across the order of memory
 TILE = 1 << 16  # elements, about
-PART = 1 << 18  # elements, about: for fewer, waking a thread costs more than it saves
+COST = {loops.masked_scale: 4, loops.noise: 20}  # of a draw, in reads and writes of an element
+PART = 1 << 20  # of these, about: for fewer, waking a thread costs more than it saves
 
 
 @lru_cache(maxsize=4096)
 def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
-    """The code of a loop for a data type, what it reads of a layout, and the number of tiles."""
+    """The code of a loop for a data type, what it reads of a layout, its tiles and its parts."""
     lay = layout(shape, x_strides, out_strides, whole, start)
     (width, wx, wo, _), (share, sx, so, _) = lay.coins, lay.shared
     # Where neighbours in memory are far apart in the mask, their axis is the rows of a tile.
@@ -45,24 +45,8 @@ def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
     tiles = -(-width // coins) * -(-share // elements) * -(-size // int(loops.ROWS))
     tiles *= prod(axis.size for axis in outer)
     (code,) = loop(dtype).overloads.values()
-    return code.entry_point, np.array(numbers, np.uint64), tiles
-
-
-@lru_cache
-def pool():
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="dropout")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.cache_clear)  # threads do not survive a fork
-
-
-def _parts(run, x: Tensor, out: Tensor, rest: tuple, parts: Iterator[tuple[int, int]]) -> None:
-    """Parts, until there are no more: a thread that is held up leaves them to the others."""
-    # Holds the tensors, so that their memory outlives a caller who is interrupted.
-    source, target = x.data_ptr(), out.data_ptr()
-    for begin, end in parts:
-        run(source, target, *rest, begin, end)
+    parts = prod(shape) // share * (share + COST[loop]) // PART
+    return code.entry_point, np.array(numbers, np.uint64), tiles, parts
 
 
 def _run(loop, x: Tensor, out: Tensor, numbers: tuple, whole, start) -> None:
@@ -71,19 +55,16 @@ def _run(loop, x: Tensor, out: Tensor, numbers: tuple, whole, start) -> None:
         return
     if not isinstance(whole, tuple):  # the dispatcher makes them lists
         whole, start = tuple(whole), tuple(start)
-    run, plan, tiles = _plan(loop, x.dtype, x.shape, x.stride(), out.stride(), whole, start)
-    threads = torch.get_num_threads() if tiles > 1 else 1
-    pieces = min(tiles, x.numel() // PART, 8 * threads) if threads > 1 else 1
-    if pieces < 2:
-        run(x.data_ptr(), out.data_ptr(), *numbers, plan, 0, tiles)
+    run, plan, tiles, parts = _plan(loop, x.dtype, x.shape, x.stride(), out.stride(), whole, start)
+    if tiles == 1:
+        run(x.data_ptr(), out.data_ptr(), *numbers, plan, 0, 1)
         return
-    rest = (*numbers, plan)
-    parts = iter([(tiles * n // pieces, tiles * (n + 1) // pieces) for n in range(pieces)])
-    helpers = range(min(threads, pieces) - 1)
-    others = [pool().submit(_parts, run, x, out, rest, parts) for _ in helpers]
-    _parts(run, x, out, rest, parts)
-    for other in others:
-        other.result()
+    source, target = x.data_ptr(), out.data_ptr()
+
+    def some(begin: int, end: int, tensors=(x, out)) -> None:  # which live until threads are done
+        run(source, target, *numbers, plan, begin, end)
+
+    spread(some, tiles, min(parts, 8 * torch.get_num_threads()))
 
 
 def masked_scale(
