@@ -1,4 +1,6 @@
-"""What this book adds to Sphinx: the claims ledger, a table of versions, local MathJax."""
+"""What this book adds to Sphinx: the claims ledger, a table of versions, local MathJax, a comma
+that stays beside its formula.
+"""
 
 import platform
 from importlib.metadata import distribution, version
@@ -134,10 +136,30 @@ def fix_citation_list(app, pagename, templatename, context, doctree) -> None:
     context["body"] = body.replace('<div role="list" class="citation-list">', "<div>")
 
 
+def keep_neighbours(app, doctree, docname) -> None:
+    """Put what touches a formula in a text, a comma say, into a span that does not break.
+
+    Browsers would begin a line with it, since a typeset formula is a box to them.
+    """
+    for formula in list(doctree.findall(nodes.math)):
+        parent, at = formula.parent, formula.parent.index(formula)
+        before, after = parent[at - 1] if at else None, parent[at + 1 : at + 2]
+        span = nodes.inline("", classes=["formula"])
+        if isinstance(before, nodes.Text) and not before[-1:].isspace():
+            parent.replace(before, nodes.Text(before[:-1]))
+            span += nodes.Text(before[-1])
+        parent.replace(formula, span)
+        span += formula
+        if after and isinstance(after[0], nodes.Text) and not after[0][:1].isspace():
+            parent.replace(after[0], nodes.Text(after[0][1:]))
+            span += nodes.Text(after[0][0])
+
+
 def setup(app) -> dict:
     app.add_role("claim", ClaimRole())
     app.add_directive("ledger", Ledger)
     app.add_directive("versions", Versions)
     app.connect("config-inited", use_local_mathjax)
+    app.connect("doctree-resolved", keep_neighbours)
     app.connect("html-page-context", fix_citation_list)
     return {"parallel_read_safe": True}

@@ -119,6 +119,33 @@ def untypeset(page: Page) -> list[str]:
     )
 
 
+# What touches a formula in a text, where it is on another line than the formula.
+ADRIFT = """() => {
+  const line = (node, at) => {
+    const range = document.createRange();
+    range.setStart(node, at);
+    range.setEnd(node, at + 1);
+    return range.getClientRects()[0];
+  };
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  const found = [];
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    if (text.parentElement.closest("mjx-container, script") || !text.data.length) continue;
+    for (const [side, at] of [["previousSibling", 0], ["nextSibling", text.length - 1]]) {
+      const formula = text[side];
+      if (!formula?.matches?.("span.math") || /\\s/.test(text.data[at])) continue;
+      const [a, b] = [line(text, at), formula.firstElementChild.getBoundingClientRect()];
+      if (a && (a.top >= b.bottom || a.bottom <= b.top)) found.push(formula.textContent);
+    }
+  }
+  return found;
+}"""
+
+
+def adrift(page: Page) -> list[str]:
+    return page.evaluate(ADRIFT)
+
+
 def sideways(page: Page) -> int:
     """By how many pixels the page is wider than its window."""
     return page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
@@ -153,6 +180,11 @@ def test_no_sideways_scroll_on_a_phone(visit, theme):
     assert sideways(visit.page) <= 0
 
 
+def test_what_touches_a_formula_stays_on_its_line(visit):
+    visit.look("light", PHONE)
+    assert not adrift(visit.page)
+
+
 @needs_book
 def test_search_finds_a_page_without_a_server(new_visit):
     visit = new_visit()
@@ -163,7 +195,9 @@ def test_search_finds_a_page_without_a_server(new_visit):
 
 
 BROKEN = """<html lang="en"><title>Broken</title><script src="https://example.invalid/a.js"></script>
-<main><article><div style="width: 900px">wide</div><img src="data:,"><p>raw \\(x\\)</p></article>
+<main><article><div style="width: 900px">wide</div><img src="data:,"><p>raw \\(x\\)</p>
+<p style="width: 1ex"><span class="math"><mjx-container style="display: inline-block">x
+</mjx-container></span>,</p></article>
 <script>undefined_function()</script></main>"""
 
 
@@ -176,3 +210,4 @@ def test_the_checks_fail_on_a_broken_page(new_visit):
     assert untypeset(visit.page) == ["\\("]
     assert any(found.startswith("image-alt") for found in serious_violations(visit.page))
     assert sideways(visit.page) > 0
+    assert [formula.strip() for formula in adrift(visit.page)] == ["x"]
