@@ -29,6 +29,7 @@ from dropout.mask import MaskKey, inverted_scale, threshold
 from dropout.shard import Shard, place
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+ALL_BITS = -(2**63), None  # the limits of a seed, for Tensor.random_
 SAMPLER: ContextVar[Any] = ContextVar("sampler", default=None)  # set by `bayes.predict`
 
 
@@ -63,17 +64,18 @@ def drop(
     tensor([[0., 0., 0., 0.],
             [2., 2., 2., 2.]])
     """
-    traced = _traced()
-    t, inverted = (_known_rate if type(p) is float and not traced else _rate)(p)
-    check(x)
+    direct = _direct(x)
+    t, inverted = (_known_rate if direct and type(p) is float else _rate)(p)
+    if not direct:
+        check(x)
     if t == 0 or not (training or active(training)):
         return x
     if inplace:
         check_writable(x)
     whole, start = place(x.shape, shard, shared)
+    coin = _coins(key, generator, False) if direct else coins(key, generator, x)
     scale = inverted if scale is None else scale
-    coin = _coins(key, generator, x, traced)
-    return _masked_scale(x, (*coin, t, scale, shift, dropped, whole, start), inplace, traced)
+    return _masked_scale(x, (*coin, t, scale, shift, dropped, whole, start), inplace, direct)
 
 
 def _rate(p: float) -> tuple[int, float]:
@@ -103,24 +105,27 @@ def coins(
     The seed is a signed number, or a 0-d int64 tensor where PyTorch would take a number for a
     constant. It is drawn on the CPU, so that nothing waits for another device.
     """
-    return _coins(key, generator, x, _traced())
-
-
-def _coins(key, generator, x, traced: bool) -> tuple[Tensor | int, int, int]:
-    if generator is not None and not isinstance(generator, Generator):
-        raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
-    if traced and (sampling := sampler()) is not None:
+    if (sampling := sampler()) is not None:
         return sampling.coins()
     if type(x).__module__ == "torch.distributed.tensor":
         import dropout.dtensor  # noqa: F401  (it takes most of a second: for those who need it)
 
         if key is None:
             raise ValueError("a DTensor needs a key: its processes would each draw their own seed")
+    return _coins(key, generator, _traced())
+
+
+def _coins(key, generator, traced: bool) -> tuple[Tensor | int, int, int]:
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(f"generator must be a torch.Generator, got {generator!r}")
     if key is None:
         if traced:
             return draw_seed(generator), 0, 0
         mine = _mine
-        _random(mine.seed, generator)
+        if generator is None:
+            mine.seed.random_(*ALL_BITS)
+        else:
+            _random(mine.seed, generator)
         return int(mine.number), 0, 0
     if not isinstance(key, MaskKey):
         raise TypeError(f"key must be a MaskKey, got {key!r}")
@@ -150,7 +155,7 @@ def draw_seed(generator: Generator | None = None) -> Tensor:
 def _random(seeds: Tensor, generator: Generator | None = None) -> Tensor:
     if generator is not None and generator.device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    return seeds.random_(-(2**63), None, generator=generator)
+    return seeds.random_(*ALL_BITS, generator=generator)
 
 
 def _empty_seeds(shape: Sequence[int] = ()) -> Tensor:
@@ -187,24 +192,23 @@ def masked_scale(
     Computed in float32 (float64 for float64) and rounded once to x's type; shape and memory format
     are x's. `whole` is the shape of the mask that x is at `start` of, 1 where coins are shared.
     """
-    traced = _traced()
-    seed = seed if traced else int(seed)
+    if direct := _direct(x):
+        seed, whole, start = int(seed), tuple(whole), tuple(start)
     coins = seed, stream, step, threshold, scale, shift, dropped, whole, start
-    return _masked_scale(x, coins, inplace, traced)
+    return _masked_scale(x, coins, inplace, direct)
 
 
-def _masked_scale(x: Tensor, coins: tuple, inplace: bool, traced: bool) -> Tensor:
-    if traced:
-        seed, *rest = coins
-        if (sampling := sampler()) is not None:
-            return sampling.draw(masked_scale, x, seed, *rest)
-        compiling = is_compiling()
-        operator = torch.ops.dropout.masked_scale if compiling else _Transformed.apply
-        out = operator(x, seed_tensor(seed), *rest)
-        return x.copy_(out) if inplace else out
-    if x.requires_grad or forward_ad._current_level >= 0:
-        return _apply(x, coins, inplace)
-    return _run(x, coins, inplace)
+def _masked_scale(x: Tensor, coins: tuple, inplace: bool, direct: bool) -> Tensor:
+    if direct:
+        if x.requires_grad or forward_ad._current_level >= 0:
+            return _apply(x, coins, inplace)
+        return _run(x, coins, inplace)
+    seed, *rest = coins
+    if (sampling := sampler()) is not None:
+        return sampling.draw(masked_scale, x, seed, *rest)
+    operator = torch.ops.dropout.masked_scale if is_compiling() else _Transformed.apply
+    out = operator(x, seed_tensor(seed), *rest)
+    return x.copy_(out) if inplace else out
 
 
 def check(x: Tensor) -> None:
@@ -261,18 +265,23 @@ def engine_of(device: torch.device):
         return portable
 
 
-def _plain(x: Tensor) -> bool:
-    """Whether a tensor's elements are those in its memory: no subclass, wrapper or lazy view."""
+def _direct(x: Tensor) -> bool:
+    """Whether an engine may read x's memory: nothing follows what happens, and x is as it says.
+
+    Other tensors (of a subclass, lazily negated, unfit) go by way of the dispatcher.
+    """
     kind = type(x)
-    own = (kind is Tensor or kind is Parameter) and _has_storage(x)
-    return own and not (x.is_neg() or x._is_zerotensor())
+    return (
+        (kind is Tensor or kind is Parameter)
+        and not _traced()
+        and x.dtype in DTYPES
+        and _has_storage(x)  # a sparse one has none, nor one with a batch that vmap hides
+        and not (x.is_nested or x.is_neg() or x._is_zerotensor())
+    )
 
 
 def _run(x: Tensor, coins: tuple, inplace: bool) -> Tensor:
-    """The operator without autograd. Plain tensors save themselves the way over the dispatcher."""
-    if not _plain(x):
-        out = torch.ops.dropout.masked_scale(x, seed_tensor(coins[0]), *coins[1:])
-        return x.copy_(out) if inplace else out
+    """The operator, without autograd, on a tensor whose memory an engine may read."""
     engine = engine_of(x.device)
     out = x if inplace else engine.empty_like(x)
     engine.masked_scale(x, out, *coins)
@@ -282,10 +291,8 @@ def _run(x: Tensor, coins: tuple, inplace: bool) -> Tensor:
 
 
 def _kernel(x: Tensor, seed: Tensor, *rest) -> Tensor:
-    engine = engine_of(x.device)
-    out = engine.empty_like(x)
-    engine.masked_scale(x, out, int(seed), *rest)
-    return out
+    *numbers, whole, start = rest  # which the dispatcher makes lists
+    return _run(x, (int(seed), *numbers, tuple(whole), tuple(start)), inplace=False)
 
 
 _library.impl("masked_scale", _kernel, "CompositeExplicitAutograd")
@@ -345,11 +352,11 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return _masked_scale(grad, ctx.coins, False, _traced()), None, None
+        return _masked_scale(grad, ctx.coins, False, _direct(grad)), None, None
 
     @staticmethod
     def jvp(ctx, tangent, *_):
-        return _masked_scale(tangent, ctx.coins, ctx.inplace, _traced())
+        return _masked_scale(tangent, ctx.coins, ctx.inplace, _direct(tangent))
 
 
 # Without what Function puts around them: another look for torch.func's transforms, and for whether

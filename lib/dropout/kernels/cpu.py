@@ -3,7 +3,6 @@
 Compiled code is kept on disk, so that only the first process waits.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 
@@ -31,6 +30,8 @@ PART = 1 << 20  # of these, about: for fewer, waking a thread costs more than it
 @lru_cache(maxsize=4096)
 def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
     """The code of a loop for a data type, what it reads of a layout, its tiles and its parts."""
+    if 0 in shape:
+        return None, None, 0, 0
     lay = layout(shape, x_strides, out_strides, whole, start)
     (width, wx, wo, _), (share, sx, so, _) = lay.coins, lay.shared
     # Where neighbours in memory are far apart in the mask, their axis is the rows of a tile.
@@ -49,16 +50,8 @@ def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
     return code.entry_point, np.array(numbers, np.uint64), tiles, parts
 
 
-def _run(loop, x: Tensor, out: Tensor, numbers: tuple, whole, start) -> None:
-    """A loop over all of x, in parts that threads share where there is enough to do."""
-    if not x.numel():
-        return
-    if not isinstance(whole, tuple):  # the dispatcher makes them lists
-        whole, start = tuple(whole), tuple(start)
-    run, plan, tiles, parts = _plan(loop, x.dtype, x.shape, x.stride(), out.stride(), whole, start)
-    if tiles == 1:
-        run(x.data_ptr(), out.data_ptr(), *numbers, plan, 0, 1)
-        return
+def _spread(x: Tensor, out: Tensor, numbers: tuple, run, plan, tiles: int, parts: int) -> None:
+    """A loop over all of x, whose parts threads share where there is enough to do."""
     source, target = x.data_ptr(), out.data_ptr()
 
     def some(begin: int, end: int, tensors=(x, out)) -> None:  # which live until threads are done
@@ -77,12 +70,18 @@ def masked_scale(
     scale: float,
     shift: float,
     dropped: float,
-    whole: Sequence[int],
-    start: Sequence[int],
+    whole: tuple[int, ...],
+    start: tuple[int, ...],
 ) -> None:
     """Write `dropout.op.masked_scale` of x into `out`, which may be x. Any strides, no copies."""
-    numbers = (seed, stream, step, threshold, scale, shift, dropped)
-    _run(loops.masked_scale, x, out, numbers, whole, start)
+    numbers = seed, stream, step, threshold, scale, shift, dropped
+    run, plan, tiles, parts = _plan(
+        loops.masked_scale, x.dtype, x.shape, x.stride(), out.stride(), whole, start
+    )
+    if tiles == 1:
+        run(x.data_ptr(), out.data_ptr(), *numbers, plan, 0, 1)
+    elif tiles:
+        _spread(x, out, numbers, run, plan, tiles, parts)
 
 
 def noise(
@@ -94,8 +93,13 @@ def noise(
     normal: bool,
     bias: float,
     gain: float,
-    whole: Sequence[int],
-    start: Sequence[int],
+    whole: tuple[int, ...],
+    start: tuple[int, ...],
 ) -> None:
     """Write x (bias + gain z) into `out`: `portable.noise`. Any strides, no copies."""
-    _run(loops.noise, x, out, (seed, stream, step, normal, bias, gain), whole, start)
+    numbers = seed, stream, step, normal, bias, gain
+    run, plan, tiles, parts = _plan(
+        loops.noise, x.dtype, x.shape, x.stride(), out.stride(), whole, start
+    )
+    if tiles:
+        _spread(x, out, numbers, run, plan, tiles, parts)
