@@ -143,16 +143,16 @@ def keep_neighbours(app, doctree, docname) -> None:
     """
     for formula in list(doctree.findall(nodes.math)):
         parent, at = formula.parent, formula.parent.index(formula)
-        before, after = parent[at - 1] if at else None, parent[at + 1 : at + 2]
+        before, _, after = [None, *parent, None][at : at + 3]
         span = nodes.inline("", classes=["formula"])
-        if isinstance(before, nodes.Text) and not before[-1:].isspace():
+        if isinstance(before, nodes.Text) and before[-1:].strip():
             parent.replace(before, nodes.Text(before[:-1]))
             span += nodes.Text(before[-1])
         parent.replace(formula, span)
         span += formula
-        if after and isinstance(after[0], nodes.Text) and not after[0][:1].isspace():
-            parent.replace(after[0], nodes.Text(after[0][1:]))
-            span += nodes.Text(after[0][0])
+        if isinstance(after, nodes.Text) and after[:1].strip():
+            parent.replace(after, nodes.Text(after[1:]))
+            span += nodes.Text(after[0])
 
 
 def setup(app) -> dict:
