@@ -62,6 +62,9 @@ lab: .venv/requirements.txt ## open JupyterLab on the chapters
 notebooks: .venv/requirements.txt ## execute the chapters and store their text outputs
 	@.venv/bin/python tests/notebooks/normalise.py
 
+robust: .venv/requirements.txt ## run the chapters on 20 fresh seeds and store what held
+	@.venv/bin/python -m tests.notebooks.robust --store
+
 # ---- tests ----------------------------------------------------------------------------------
 
 # A worker a core, so a thread a worker.
