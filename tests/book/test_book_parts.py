@@ -23,13 +23,17 @@ def keep_neighbours(monkeypatch):
         (["$p", "/", "$q", " is"], ["$p/", "$q"]),
         (["$p", "$q"], ["$p", "$q"]),
         (["all ", "$p", " here"], ["$p"]),
+        (["one", ".", "$p", "."], [".$p."]),
+        (["$p", ". Here ", "$q", ". Here "], ["$p.", "$q."]),
+        (["*p*", ".", " with ", "$q", "."], ["$q."]),
     ],
 )
 def test_a_formula_keeps_what_touches_it(keep_neighbours, written, together):
     document, paragraph = new_document("page"), nodes.paragraph()
     document += paragraph
     for part in written:
-        paragraph += nodes.math("", part) if part.startswith("$") else nodes.Text(part)
+        kind = {"$": nodes.math, "*": nodes.emphasis}.get(part[0])
+        paragraph += kind("", part) if kind else nodes.Text(part)
     keep_neighbours(None, document, "page")
     assert paragraph.astext() == "".join(written)
     assert [span.astext() for span in document.findall(nodes.inline)] == together

@@ -1,10 +1,12 @@
 """The built book that the tests of this folder look at."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-HTML = Path(__file__).parents[2] / "_build" / "html"
+# $BOOK_HTML can name another build, of a few pages say.
+HTML = Path(os.environ.get("BOOK_HTML") or Path(__file__).parents[2] / "_build" / "html")
 MISSING = f"no book in {HTML}: run `make book` first"
 
 # index.html only leads on to the first page.
