@@ -17,9 +17,6 @@ JUPYTER_BOOK = Path(sys.executable).with_name("jupyter-book")
 PAGE = """# A page with mistakes
 
 {cite:p}`nobody1999`, {ref}`nowhere`, {claim}`C99`, [a link](no_such_page.md)
-
-```{ledger} lost
-```
 """
 TOC = """format: jb-book
 root: book/index
@@ -37,7 +34,8 @@ def build(tmp_path_factory):
     root = tmp_path_factory.mktemp("broken")
     shutil.copy(ROOT / "_config.yml", root)
     shutil.copytree(ROOT / "book/static", root / "book/static")
-    shutil.copy(ROOT / "book/book_parts.py", root / "book")
+    for parts in ("book_parts.py", "ledger_parts.py"):
+        shutil.copy(ROOT / "book" / parts, root / "book")
     (root / "_toc.yml").write_text(TOC)
     (root / "book/index.md").write_text(PAGE)
     (root / "book/ledger.yml").write_text(LEDGER)
@@ -64,7 +62,6 @@ def test_the_build_fails(build):
         ("book/index.md", "undefined label: 'nowhere'"),
         ("book/index.md", "has no claim 'C99'"),
         ("book/index.md", "no_such_page.md"),
-        ("book/index.md", "ledger takes 'settled' or 'open', got 'lost'"),
         ("book/stops.ipynb", "Executing notebook failed: CellExecutionError"),
     ],
 )

@@ -1,16 +1,13 @@
 """Every page of the book, opened from disk in a browser: quiet, local, typeset, accessible."""
 
-import os
-import shutil
 from dataclasses import dataclass, field
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.browser.book import HTML, PAGES, needs_book
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 AXE = Axe()
@@ -47,23 +44,6 @@ class Visit:
         self.page.evaluate(
             "() => Promise.allSettled(document.getAnimations().map((each) => each.finished))"
         )
-
-
-@pytest.fixture(scope="session")
-def browser():
-    named = os.environ.get("CHROMIUM")
-    sought = [named] if named else BROWSERS
-    path = next(filter(None, map(shutil.which, sought)), None)
-    if path is None:
-        required = named or os.environ.get("REQUIRE_BROWSER") == "1"
-        say = pytest.fail if required else pytest.skip
-        say(f"no browser found, looked for {', '.join(sought)}; $CHROMIUM can name another")
-    with sync_playwright() as playwright:
-        # Chromium refuses to run its sandbox as root.
-        args = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=path, args=args)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
