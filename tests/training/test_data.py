@@ -2,16 +2,29 @@
 
 import gzip
 import os
+import tarfile
 import threading
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from dropout.training.data import MNIST, Source, cache_folder, digits, fetch, mnist, shuffled
+from dropout.training.data import (
+    MNIST,
+    Archive,
+    Source,
+    cache_folder,
+    cifar10,
+    digits,
+    fetch,
+    mnist,
+    parse_cifar,
+    shuffled,
+)
 
 CONTENT = np.random.default_rng(0).bytes(5000)
 PACKED = gzip.compress(CONTENT, mtime=0)
@@ -85,6 +98,47 @@ def test_mnist_is_complete_and_in_its_original_order():
     assert test.y[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert (train.x.min(), train.x.max()) == (0, 1)
     assert abs(train.x.mean().item() - 0.1307) < 5e-5  # the constant of many MNIST programs
+
+
+# ---- CIFAR-10 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not os.environ.get("DROPOUT_DATA"), reason="DROPOUT_DATA is not set")
+def test_cifar_is_the_published_set_in_its_original_order():
+    train, test = cifar10(train=10_001)
+    assert (len(train.y), len(test.y)) == (10_001, 1000)
+    assert train.x.shape == (10_001, 3072)
+    assert train.y[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
+    assert test.y[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
+    assert (train.x.min(), train.x.max()) == (0, 1)
+    assert test.y.bincount(minlength=10).min() > 80
+    # The mean of the red channel, near the 0.4914 that many programs subtract.
+    assert abs(train.x[:, :1024].mean().item() - 0.4914) < 0.01
+
+
+def test_records_of_cifar_are_a_class_and_the_three_colours_of_an_image():
+    record = bytes([7]) + bytes(255 for _ in range(1024)) + bytes(2048)
+    images = parse_cifar(record * 2)
+    assert images.y.tolist() == [7, 7]
+    red, green, blue = images.x[1].reshape(3, 32, 32)
+    assert (red == 1).all()
+    assert not green.any()
+    assert not blue.any()
+
+
+@unchecked
+@pytest.mark.parametrize("train", [0, 30_001, 0.5, True, None])
+def test_cifar_refuses_a_size_it_does_not_have(train):
+    with pytest.raises(ValueError, match=f"train must be from 1 to 30000 images, got {train!r}"):
+        cifar10(train=train)
+
+
+@unchecked
+def test_cifar_in_an_empty_folder_names_the_first_missing_file(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"neither data_batch_1.bin nor data_batch_1.bin.gz"
+    ):
+        cifar10(tmp_path)
 
 
 # ---- files and mirrors, with stand-ins ----------------------------------------------------------
@@ -234,6 +288,42 @@ def test_without_a_network_the_error_names_both_ways_out(cache):
         "set DROPOUT_DATA to a folder that holds toy/file.gz",
     ):
         assert part in str(error.value)
+
+
+def packed(content: bytes) -> bytes:
+    """A .tar.gz with one member, some/file."""
+    out = BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        entry = tarfile.TarInfo("some/file")
+        entry.size = len(content)
+        tar.addfile(entry, BytesIO(content))
+    return out.getvalue()
+
+
+def toy_archive(body: bytes, *mirrors: str) -> Source:
+    """A data set whose file is the first 5000 bytes of a member of an archive."""
+    members = {"file": ("some/file", len(CONTENT))}
+    archive = Archive("toy.tar.gz", sha256(body).hexdigest(), members)
+    return Source("toy", {"file": sha256(CONTENT).hexdigest()}, mirrors, archive)
+
+
+def test_a_file_of_an_archive_is_taken_from_it_and_the_archive_is_not_kept(serve, cache):
+    body = packed(CONTENT + b"more")
+    broken, whole = serve(body, limit=1000), serve(body)
+    source = toy_archive(body, broken.url, whole.url)
+    assert fetch(source, "file") == CONTENT
+    assert whole.asked == ["bytes=1000-"]
+    assert names(cache) == ["file"]
+    assert fetch(source, "file") == CONTENT
+    assert len(whole.asked) == 1
+
+
+@unchecked
+def test_an_altered_archive_is_refused_and_not_kept(serve, cache):
+    other = packed(b"other" * 2000)
+    with pytest.raises(ConnectionError, match=sha256(other).hexdigest()):
+        fetch(toy_archive(packed(CONTENT), serve(other).url), "file")
+    assert names(cache) == []
 
 
 # ---- the user's own folder --------------------------------------------------------------------

@@ -8,11 +8,13 @@ whether it is the file that was asked for.
 import gzip
 import os
 import shutil
+import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -38,12 +40,28 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """A .tar.gz that holds a data set's files: its name, its SHA-256 and, for each, where.
+
+    A member of the archive and the number of bytes at its beginning that are the file.
+    """
+
+    name: str
+    sha256: str
+    members: Mapping[str, tuple[str, int]]
+
+
+@dataclass(frozen=True)
 class Source:
-    """A data set's files: folder name, SHA-256 of each uncompressed file, where to get name.gz."""
+    """A data set's files: folder name, SHA-256 of each uncompressed file, where to get them.
+
+    Each is name.gz at a mirror, or all of them lie in one archive there.
+    """
 
     name: str
     files: Mapping[str, str]
     mirrors: tuple[str, ...]
+    archive: Archive | None = None
 
 
 MNIST = Source(
@@ -61,6 +79,31 @@ MNIST = Source(
     mirrors=(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+)
+
+CIFAR_BATCH = 10_000  # images a file
+CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes: a class, then the red, green and blue of 32 x 32 pixels
+CIFAR_TRAIN = 3 * CIFAR_BATCH
+CIFAR10 = Source(
+    name="cifar10",
+    files={
+        "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+        "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+        "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+        "test_first_1000.bin": "8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5",
+    },
+    mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    archive=Archive(
+        name="cifar-10-binary.tar.gz",
+        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        members={
+            f"{name}.bin": (f"cifar-10-batches-bin/{member}.bin", images * CIFAR_RECORD)
+            for name, member, images in (
+                *((f"data_batch_{k}", f"data_batch_{k}", CIFAR_BATCH) for k in (1, 2, 3)),
+                ("test_first_1000", "test_batch", 1000),
+            )
+        },
     ),
 )
 
@@ -98,6 +141,32 @@ def mnist(folder: str | Path | None = None) -> tuple[Images, Images]:
     """
     images, labels, test_images, test_labels = (fetch(MNIST, file, folder) for file in MNIST.files)
     return parse_idx(images, labels), parse_idx(test_images, test_labels)
+
+
+def cifar10(folder: str | Path | None = None, *, train: int = 10_000) -> tuple[Images, Images]:
+    """The first `train` training images of CIFAR-10, at most 30,000, and the first 1,000 for tests.
+
+    Rows of 3,072 pixels, for `x.reshape(-1, 3, 32, 32)`, in their original order. The files
+    data_batch_1.bin (to 3) and test_first_1000.bin, plain or .gz, are read from `folder`, else from
+    $DROPOUT_DATA/cifar10, else from the cache, which is filled from the binary release, a download
+    of 162 MiB. Raises ConnectionError where the mirror does not answer, FileNotFoundError where the
+    folder lacks a file, and ValueError where a file is altered or `train` is out of range.
+    Krizhevsky, "Learning multiple layers of features from tiny images" (2009).
+    """
+    if isinstance(train, bool) or train not in range(1, CIFAR_TRAIN + 1):
+        raise ValueError(f"train must be from 1 to {CIFAR_TRAIN} images, got {train!r}")
+    *batches, test = CIFAR10.files
+    needed = batches[: -(-train // CIFAR_BATCH)]
+    records = b"".join(fetch(CIFAR10, file, folder) for file in needed)[: train * CIFAR_RECORD]
+    return parse_cifar(records), parse_cifar(fetch(CIFAR10, test, folder))
+
+
+def parse_cifar(records: bytes) -> Images:
+    """The images in records of the binary release."""
+    rows = np.frombuffer(records, np.uint8).reshape(-1, CIFAR_RECORD)
+    return Images(
+        torch.from_numpy(rows[:, 1:] / 255), torch.from_numpy(rows[:, 0].astype(np.int64))
+    )
 
 
 def parse_idx(images: bytes, labels: bytes) -> Images:
@@ -157,6 +226,16 @@ def checked(path: Path, expected: str) -> bytes:
                 f"{path} is truncated or damaged ({error}): SHA-256 {expected} expected of its "
                 "content; replace the file"
             ) from None
+    return same(path, content, expected)
+
+
+def unaltered(path: Path, expected: str) -> bytes:
+    """The bytes of a file as they are, if they have the expected SHA-256."""
+    return same(path, path.read_bytes(), expected)
+
+
+def same(path: Path, content: bytes, expected: str) -> bytes:
+    """The content of a file, if it has the expected SHA-256."""
     found = sha256(content).hexdigest()
     if found != expected:
         raise ValueError(f"{path} is altered: SHA-256 {expected} expected, {found} found")
@@ -174,10 +253,12 @@ def download(source: Source, file: str) -> bytes:
         except ValueError as error:
             failures.append(str(error))
             path.unlink()
-    part = folder / f"{file}.gz.part"
     for mirror in source.mirrors:
         try:
-            content = resume(f"{mirror}{file}.gz", part, source.files[file])
+            if source.archive:
+                return unpack(source, mirror, folder)[file]
+            part = folder / f"{file}.gz.part"
+            content = resume(f"{mirror}{file}.gz", part, source.files[file], checked)
         except (OSError, HTTPException, ValueError) as error:
             failures.append(f"{mirror}: {error}")
         else:
@@ -190,7 +271,25 @@ def download(source: Source, file: str) -> bytes:
     )
 
 
-def resume(url: str, part: Path, expected: str) -> bytes:
+def unpack(source: Source, mirror: str, folder: Path) -> dict[str, bytes]:
+    """The files of a source's archive, fetched from a mirror, and put into the folder."""
+    archive = source.archive
+    assert archive is not None
+    part = folder / f"{archive.name}.part"
+    packed = BytesIO(resume(f"{mirror}{archive.name}", part, archive.sha256, unaltered))
+    found = {}
+    with tarfile.open(fileobj=packed) as tar:
+        for file, (member, size) in archive.members.items():
+            content = tar.extractfile(member).read(size)  # type: ignore[union-attr]
+            written = folder / f"{file}.part"
+            written.write_bytes(content)
+            found[file] = checked(written, source.files[file])
+            written.replace(folder / file)
+    part.unlink()
+    return found
+
+
+def resume(url: str, part: Path, expected: str, check: Callable[[Path, str], bytes]) -> bytes:
     """The checked content of a URL, of which `part` may already hold the beginning.
 
     A complete but wrong part is deleted; if its beginning was there before, the URL is read anew.
@@ -209,9 +308,9 @@ def resume(url: str, part: Path, expected: str) -> bytes:
         if error.code != 416:  # range not satisfiable: the part is already as long as the file
             raise
     try:
-        return checked(part, expected)
+        return check(part, expected)
     except ValueError:
         part.unlink()
         if start:
-            return resume(url, part, expected)
+            return resume(url, part, expected, check)
         raise
