@@ -8,12 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from dropout import MaskKey, functional
 from dropout.nn import Dropout, Uout
 from dropout.theory.ensembles import all_masks, mask_probabilities
 from dropout.theory.variance_shift import (
     before_batch_norm,
+    before_layer_norm,
+    layer_norm_slopes,
     measure,
     reestimate,
     through_weights,
@@ -85,6 +88,24 @@ def test_a_unit_that_never_varies_has_no_shift_to_speak_of():
     zero = np.zeros(1)
     assert np.isnan(before_batch_norm(zero, zero, 0.5)).all()
     assert before_batch_norm(np.ones(1), zero, 0.5).tolist() == [0.0]  # all variance is noise
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_before_layer_norm_it_is_the_variance_over_units_averaged_over_all_masks(p, weight):
+    bias = 0.0 if weight is None else np.array([0.5, -1.0, 2.0])
+    matrix = np.eye(5) if weight is None else weight
+    masks = all_masks(5)
+    noisy = (masks[:, None] * DATA / (1 - p)) @ matrix.T + bias
+    expected = mask_probabilities(masks, 1 - p) @ noisy.var(axis=2)
+    clean = (DATA @ matrix.T + bias).var(axis=1)
+    found = before_layer_norm(DATA, p, weight, bias)
+    assert np.allclose(found, clean / expected, rtol=1e-12)
+
+
+def test_before_layer_norm_of_many_centred_units_it_is_q():
+    x = np.random.default_rng(0).normal(size=(3, 100_000))
+    assert np.allclose(before_layer_norm(x - x.mean(1, keepdims=True), 0.3), 0.7, rtol=1e-4)
 
 
 # ---- real models --------------------------------------------------------------------------------
@@ -172,6 +193,39 @@ def test_reestimating_twice_is_reestimating_once_and_leaves_the_momentum():
     assert not any(module.training for module in model.modules())
 
 
+def test_the_mean_is_kept_at_the_first_batch_norm_above_dropout_and_lost_at_the_next():
+    """The noise of 20,000 masks alone would make the gap about sqrt((1 - ratio) / 20,000)."""
+    model = nn.Sequential(Dropout(0.5), nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU())
+    model.extend([Dropout(0.5), nn.Linear(6, 6), nn.BatchNorm1d(6)]).double()
+    update_bn(X.split(1000), model)
+    first, second = measure(model, X).values()
+    assert first.mean_gap < 4 * np.sqrt((1 - first.ratio) / len(X))
+    assert second.mean_gap > 0.05
+
+
+def test_update_bn_of_pytorch_keeps_the_shift():
+    model = network()
+    update_bn([X], model)
+    shift = measure(model, X)["4"]
+    assert torch.allclose(model[4].running_var, shift.training, rtol=0.05)
+    assert not torch.allclose(model[4].running_var, shift.evaluation, rtol=0.2)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+def test_the_mean_of_what_leaves_a_layer_norm_is_the_root_of_the_ratio_of_variances(p):
+    x = torch.from_numpy(np.random.default_rng(1).normal(1, 1, (100, 512)))
+    model = nn.Sequential(Dropout(p), nn.LayerNorm(512)).double()
+    predicted = np.sqrt(before_layer_norm(x.numpy(), p)).mean()
+    assert layer_norm_slopes(model, x)["1"] == pytest.approx(predicted, rel=0.02)
+
+
+def test_without_noise_the_slope_is_one_whatever_the_weights():
+    model = nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6)).double()
+    nn.init.normal_(model[1].weight)
+    nn.init.normal_(model[1].bias)
+    assert layer_norm_slopes(model, X[:50])["1"] == pytest.approx(1)
+
+
 @pytest.mark.unchecked
 def test_what_cannot_be_done_is_said():
     plain = nn.Sequential(nn.Linear(5, 5))
@@ -184,3 +238,5 @@ def test_what_cannot_be_done_is_said():
         before_batch_norm(np.ones(1), np.ones(1), 1.0)
     with pytest.raises(ValueError, match=r"variance must be at least 0, got -1"):
         before_batch_norm(np.ones(1), -np.ones(1), 0.5)
+    with pytest.raises(ValueError, match=r"model must have a layer norm, got Sequential"):
+        layer_norm_slopes(plain, X)
