@@ -20,6 +20,7 @@ def curve(
     mean = runs.mean(axis=0)
     ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=PALETTE[colour], alpha=0.2, lw=0)
     ax.plot(x, mean, color=PALETTE[colour], **line)
+    ax.margins(x=0)  # else the axis would go on through the label
     ax.annotate(
         label,
         (x[-1], mean[-1]),
