@@ -7,15 +7,19 @@ from nbval.plugin import comment_markers, metadata_tags
 
 NOT_COMPARED = "nbval-ignore-output"
 ALLOWED_TAGS = {NOT_COMPARED, "raises-exception"}
-SHORTEST_REASON, SHORTEST_ALT, MOST_CODE_LINES, MOST_LINES = 20, 30, 15, 20
-MOST_COLUMNS = 88  # what a page shows on a desktop without scrolling
+SHORTEST_REASON, SHORTEST_ALT, SHORTEST_CAPTION, MOST_CODE_LINES, MOST_LINES = 20, 30, 20, 15, 20
+MOST_COLUMNS, MOST_PRINTED = 88, 78  # what a page shows on a desktop without scrolling
+SMALLEST_TEXT = 8.5  # points, in a figure
 
 
 def faults(cell: NotebookNode) -> list[str]:
     """All that is wrong with a code cell."""
     return [
         fault
-        for rule in (uncompared, unexplained, unrepeatable, unseen, too_long, too_wide)
+        for rule in (
+            *(uncompared, unexplained, unrepeatable, unseen, uncaptioned),
+            *(too_small, too_long, too_wide, prints_too_wide),
+        )
         if (fault := rule(cell))
     ]
 
@@ -52,6 +56,28 @@ def unseen(cell: NotebookNode) -> str | None:
     return None
 
 
+def uncaptioned(cell: NotebookNode) -> str | None:
+    """A figure without a caption, or without the name by which the text refers to its number."""
+    drawn = sum(text.count("<Figure size") for text in texts(cell))
+    figure = cell.metadata.get("mystnb", {}).get("figure", {})
+    if drawn > 1:
+        return f"{drawn} figures in one cell, which has one caption"
+    if drawn and len(figure.get("caption", "")) < SHORTEST_CAPTION:
+        return (
+            f"mystnb.figure.caption must say in {SHORTEST_CAPTION} characters or more what is shown"
+        )
+    if drawn and not figure.get("name", "").startswith("fig-"):
+        return f"mystnb.figure.name must begin with fig-: {figure.get('name')!r}"
+    return None
+
+
+def too_small(cell: NotebookNode) -> str | None:
+    """Text in a figure that is too small to read."""
+    sizes = re.findall(r"\w*(?:fontsize|labelsize)\s*=\s*(\d+(?:\.\d+)?)", cell.source)
+    small = min(map(float, sizes), default=SMALLEST_TEXT)
+    return f"text of {small:g} points, at least {SMALLEST_TEXT}" if small < SMALLEST_TEXT else None
+
+
 def too_long(cell: NotebookNode) -> str | None:
     """More lines than can be taken in at a glance."""
     lines = cell.source.splitlines()
@@ -68,6 +94,16 @@ def too_wide(cell: NotebookNode) -> str | None:
     """A line that a reader would have to scroll to."""
     wide = next((line for line in cell.source.splitlines() if len(line) > MOST_COLUMNS), None)
     return f"{len(wide)} columns, at most {MOST_COLUMNS}: {wide}" if wide else None
+
+
+def prints_too_wide(cell: NotebookNode) -> str | None:
+    """A printed line that a reader would have to scroll to; a table as HTML scrolls or wraps."""
+    streams = [o.text for o in cell.outputs if o.output_type == "stream"]
+    lines = [line for text in streams for line in text.splitlines()]
+    wide = max(lines, key=len, default="")
+    if len(wide) > MOST_PRINTED:
+        return f"prints {len(wide)} columns, at most {MOST_PRINTED}: {wide}"
+    return None
 
 
 def texts(cell: NotebookNode) -> list[str]:

@@ -11,6 +11,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tests.notebooks import normalise, rules
 
 ALT = "Two curves that part after ten epochs, the lower for training."
+SEEN = {
+    "image": {"alt": ALT},
+    "figure": {"caption": "The mean of five seeds.", "name": "fig-curves"},
+}
 
 
 def store(path: Path, *cells) -> Path:
@@ -58,7 +62,9 @@ def test_notebook_keeps_the_rules(path):
     "cell",
     [
         printed("print(1)", "1\n"),
-        shown("plt.show()", "<Figure size 640x480 with 1 Axes>", mystnb={"image": {"alt": ALT}}),
+        shown("plt.show()", "<Figure size 640x480 with 1 Axes>", mystnb=SEEN),
+        new_code_cell("ax.legend(fontsize=8.5, markersize=2)"),
+        shown("table", "0" * 100),
         new_code_cell("1 / 0", metadata={"tags": ["raises-exception"]}),
         new_code_cell(
             "# Not compared: it tells the date of the run\nprint(today)",
@@ -88,8 +94,17 @@ FIGURE = "<Figure size 640x480 with 1 Axes>"
         ),
         (printed("print(f)", "<function f at 0x7f48ae8d5260>\n"), "shows an address"),
         (shown("f", "[<Line2D object at 0x7f48ae8d5260>]"), "shows an address"),
-        (shown("plt.show()", FIGURE), "alt must tell"),
-        (shown("plt.show()", FIGURE, mystnb={"image": {"alt": "Two curves"}}), "alt must tell"),
+        (shown("plt.show()", FIGURE, mystnb={"figure": SEEN["figure"]}), "alt must tell"),
+        (shown("plt.show()", FIGURE, mystnb=SEEN | {"image": {"alt": "2"}}), "alt must tell"),
+        (shown("plt.show()", FIGURE, mystnb={"image": {"alt": ALT}}), "caption must say"),
+        (
+            shown("plt.show()", FIGURE, mystnb=SEEN | {"figure": {"caption": "0" * 20}}),
+            "name must begin with fig-: None",
+        ),
+        (shown("plt.show()", FIGURE * 2, mystnb=SEEN), "2 figures in one cell"),
+        (new_code_cell("ax.legend(fontsize=8, title='c')"), "text of 8 points"),
+        (new_code_cell("ax.tick_params(labelsize = 6.5)"), "text of 6.5 points"),
+        (printed("print(1)", "0\n" + "0" * 79), "prints 79 columns, at most 78"),
         (new_code_cell("\n".join(["x = 1"] * 16)), "16 lines, 16 of them code"),
         (new_code_cell("\n".join(["x = 1"] + ["# a comment"] * 20)), "21 lines, 1 of them code"),
         (new_code_cell("x = " + "1" * 85), "89 columns, at most 88"),
@@ -144,6 +159,7 @@ def test_normalising_stores_text_and_the_second_time_nothing(tmp_path):
         "import sys\nfor i in range(3):\n    print(i, 'took 3.25 ms')\n    sys.stdout.flush()",
         "import pathlib\nprint(pathlib.Path.cwd())",
         new_code_cell("1 / 0", metadata={"tags": ["raises-exception"], "collapsed": True}),
+        new_code_cell("x = 1", metadata={"mystnb": SEEN}),
     )
     assert normalise.normalise(path)
     stored = path.stat()
@@ -154,6 +170,7 @@ def test_normalising_stores_text_and_the_second_time_nothing(tmp_path):
     assert rules.texts(cells[2]) == ["".join(f"{i} took <time>\n" for i in range(3))]
     assert rules.texts(cells[3]) == [f"{tmp_path}\n"]
     assert cells[4].metadata == {"tags": ["raises-exception"]}
+    assert cells[5].metadata == {"mystnb": SEEN}
     (error,) = cells[4].outputs
     assert (error.ename, error.evalue, error.traceback) == (
         "ZeroDivisionError",
