@@ -3,10 +3,12 @@ formula.
 """
 
 import platform
+import re
 from importlib.metadata import distribution, version
 
 from docutils import nodes
 from ledger_parts import parse_markdown
+from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.util.docutils import SphinxDirective
 
 PACKAGES = ("torch", "numpy", "sympy", "scikit-learn", "matplotlib", "jupyter-book", "myst-nb")
@@ -31,10 +33,20 @@ def use_local_mathjax(app, config) -> None:
     config.html_static_path.append(str(script))
 
 
-def fix_citation_list(app, pagename, templatename, context, doctree) -> None:
-    """Drop a role that promises list items, which the bibliography of docutils has not."""
+def fix_roles(app, pagename, templatename, context, doctree) -> None:
+    """Drop a role that promises list items, which the bibliography of docutils has not, and a name
+    that hides what a fold says of itself.
+    """
     body = context.get("body", "")
-    context["body"] = body.replace('<div role="list" class="citation-list">', "<div>")
+    body = body.replace('<div role="list" class="citation-list">', "<div>")
+    context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+
+
+def name_folds(app, doctree, docname) -> None:
+    """MyST-NB folds away a "source" and an "output"; the first is better known as code."""
+    for fold in doctree.findall(HideCodeCellNode):
+        for prompt in ("prompt_show", "prompt_hide"):
+            fold[prompt] = re.sub(r"source$", "code", fold[prompt])
 
 
 def keep_neighbours(app, doctree, docname) -> None:
@@ -60,6 +72,7 @@ def keep_neighbours(app, doctree, docname) -> None:
 def setup(app) -> dict:
     app.add_directive("versions", Versions)
     app.connect("config-inited", use_local_mathjax)
+    app.connect("doctree-resolved", name_folds)
     app.connect("doctree-resolved", keep_neighbours)
-    app.connect("html-page-context", fix_citation_list)
+    app.connect("html-page-context", fix_roles)
     return {"parallel_read_safe": True}

@@ -34,8 +34,8 @@ def build(tmp_path_factory):
     root = tmp_path_factory.mktemp("broken")
     shutil.copy(ROOT / "_config.yml", root)
     shutil.copytree(ROOT / "book/static", root / "book/static")
-    for parts in ("book_parts.py", "ledger_parts.py"):
-        shutil.copy(ROOT / "book" / parts, root / "book")
+    for parts in ROOT.glob("book/*_parts.py"):
+        shutil.copy(parts, root / "book")
     (root / "_toc.yml").write_text(TOC)
     (root / "book/index.md").write_text(PAGE)
     (root / "book/ledger.yml").write_text(LEDGER)

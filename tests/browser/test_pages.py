@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from tests.browser import looks
 from tests.browser.book import HTML, PAGES, needs_book
 
 DESKTOP = {"width": 1280, "height": 900}
@@ -163,6 +164,28 @@ def test_no_sideways_scroll_on_a_phone(visit, theme):
 def test_what_touches_a_formula_stays_on_its_line(visit):
     visit.look("light", PHONE)
     assert not adrift(visit.page)
+
+
+@pytest.mark.parametrize("width", looks.MAY_SCROLL)
+def test_nothing_is_cut_off(visit, width):
+    visit.page.evaluate("() => document.querySelectorAll('details').forEach((d) => d.open = true)")
+    visit.look("light", {"width": width, "height": 900})
+    assert looks.clipped(visit.page, looks.MAY_SCROLL[width]) == []
+
+
+def test_no_figure_is_shrunk_on_a_desktop(visit):
+    visit.look("light", DESKTOP)
+    shrunk = """images => images.filter((each) => each.naturalWidth > each.clientWidth + 1)
+        .map((each) => `${each.naturalWidth} in ${each.clientWidth}: ${each.alt}`)"""
+    assert visit.page.locator(".cell_output img").evaluate_all(shrunk) == []
+
+
+def test_nothing_is_cut_off_on_paper(visit):
+    looks.onto_paper(visit.page)
+    try:
+        assert looks.clipped(visit.page) == []
+    finally:
+        visit.page.emulate_media(media="screen")
 
 
 @needs_book
