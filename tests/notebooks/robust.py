@@ -52,24 +52,40 @@ def file_sum(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "gone"
 
 
-def kept_run(path: Path, digest: str, shift: int) -> dict:
-    """A run under one shift: the kept one where it is still good, else a new one."""
-    file = KEPT / f"{path.stem}-{digest}" / f"{shift}.json"
-    if file.is_file():
-        run = json.loads(file.read_text("utf-8"))
-        if all(file_sum(ROOT / name) == old for name, old in run["modules"].items()):
-            return run
-    environment = os.environ | {"DROPOUT_SEED_SHIFT": str(shift), "OMP_NUM_THREADS": "1"}
+def kept_file(path: Path, digest: str, shift: int) -> Path:
+    return KEPT / f"{path.stem}-{digest}" / f"{shift}.json"
+
+
+def kept_run(path: Path, digest: str, shift: int) -> dict | None:
+    """The run under one shift that was kept, if it still stands for the present library."""
+    file = kept_file(path, digest, shift)
+    run = json.loads(file.read_text("utf-8")) if file.is_file() else None
+    good = run and all(file_sum(ROOT / name) == old for name, old in run["modules"].items())
+    return run if good else None
+
+
+def make_runs(path: Path, digest: str, shifts: list[int]) -> None:
+    """Run a notebook under some shifts in a process of its own, and keep each run as it comes."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "tests.notebooks.robust", "--once", str(path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{path} under shift {shift}: {done.stderr[-2000:]}")
-    run = json.loads(done.stdout.splitlines()[-1])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(run), "utf-8")
-    part.replace(file)
-    return run
+    command += ["--only", *map(str, shifts)]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        for shift in shifts:
+            if not (line := process.stdout.readline()):
+                raise RuntimeError(f"{path} under shift {shift}: {process.stderr.read()[-2000:]}")
+            file = kept_file(path, digest, shift)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(f".{os.getpid()}.part")
+            part.write_text(line, "utf-8")
+            part.replace(file)
 
 
 def table(path: Path, digest: str, runs: list[dict]) -> dict:
@@ -107,27 +123,33 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--store", action="store_true", help="write book/results/robust.json")
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--only", type=int, nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("notebooks", nargs="*", type=Path)
     options = parser.parse_args()
     if options.once:
-        out, sys.stdout = sys.stdout, sys.stderr
-        found = run_once(options.notebooks[0])
-        print(json.dumps(found), file=out)
+        out, sys.stdout = sys.stdout, Path(os.devnull).open("w")
+        for shift in options.only:
+            os.environ["DROPOUT_SEED_SHIFT"] = str(shift)
+            print(json.dumps(run_once(options.notebooks[0])), file=out, flush=True)
         return 0
 
     paths = options.notebooks or normalise.notebooks()
     digests = {path: cells.digest(cells.code_cells(path)) for path in paths}
-    wanted = [(path, shift) for path in paths for shift in range(1, options.shifts + 1)]
-    runs: dict[tuple[Path, int], dict] = {}
+    shifts = range(1, options.shifts + 1)
+    jobs = []
+    for path in paths:
+        missing = [shift for shift in shifts if not kept_run(path, digests[path], shift)]
+        jobs += [(path, digests[path], missing[at : at + 5]) for at in range(0, len(missing), 5)]
     with ThreadPoolExecutor(options.jobs) as pool:
-        jobs = {pool.submit(kept_run, p, digests[p], shift): (p, shift) for p, shift in wanted}
-        for count, job in enumerate(as_completed(jobs), start=1):
-            runs[jobs[job]] = job.result()
-            print(f"\r{count} of {len(wanted)} runs", end="", file=sys.stderr, flush=True)
+        running = [pool.submit(make_runs, *job) for job in jobs]
+        for count, done in enumerate(as_completed(running), start=1):
+            done.result()
+            print(f"\r{count} of {len(jobs)} parts", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    runs = {(p, shift): kept_run(p, digests[p], shift) for p in paths for shift in shifts}
     weak, rows = 0, {}
     for path in paths:
-        of_path = [runs[path, shift] for shift in range(1, options.shifts + 1)]
+        of_path = [runs[path, shift] for shift in shifts]
         rows[path.stem] = table(path, digests[path], of_path)
         weak += report(path, rows[path.stem], of_path)
     if options.store:

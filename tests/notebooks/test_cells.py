@@ -84,6 +84,7 @@ def test_an_assertion_fitted_to_one_seed_is_found(tmp_path):
     source = "from dropout.training.seeds import seed\nassert seed(3) == 3\nassert seed(3) > 0"
     path = notebook(tmp_path / "fitted.ipynb", source)
     digest = cells.digest(cells.code_cells(path))
+    robust.make_runs(path, digest, [1, 2])
     runs = [robust.kept_run(path, digest, shift) for shift in (1, 2)]
     row = robust.table(path, digest, runs)
     assert [found["held"] for found in row["assertions"]] == [0, 2]
