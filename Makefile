@@ -1,9 +1,16 @@
 PYTHON ?= python3
 LATEST_TORCH ?= torch
 
+# What the reader's shell tells Python, Jupyter and the libraries beneath the chapters does not reach
+# them: MPLBACKEND=Agg would take every figure from the book, PYTHONOPTIMIZE every assertion, and
+# another DROPOUT_SEED_SHIFT would draw other masks.
+unexport $(filter-out PYTHON,$(filter PYTHON% JUPYTER% IPYTHON% MPL% MATPLOTLIB%,$(.VARIABLES)))
+unexport DOCUTILSCONFIG DROPOUT_SEED_SHIFT NUMBA_DEBUG NUMBA_DISABLE_JIT TORCH_LOGS
 # The reader's home is neither read nor written: it may not be writable, and start-up files in it
 # could change what the book prints.
 export IPYTHONDIR := $(CURDIR)/_build/ipython
+export JUPYTER_CONFIG_DIR := $(CURDIR)/_build/jupyter/config
+export JUPYTER_DATA_DIR := $(CURDIR)/_build/jupyter/data
 export JUPYTER_RUNTIME_DIR := $(CURDIR)/_build/jupyter
 export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
 # Threads that spin while they wait slow each other tenfold on a busy machine.

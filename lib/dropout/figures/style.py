@@ -79,6 +79,8 @@ def use_style() -> None:
     if shell is not None and shell.has_trait("kernel"):
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+        if plt.get_backend().lower() == "agg":  # many servers set MPLBACKEND so; it shows nothing
+            shell.enable_matplotlib("inline")
         set_matplotlib_formats("svg")
 
 
