@@ -11,11 +11,13 @@ table goes to book/results/robust.json.
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import redirect_stdout
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -127,10 +129,11 @@ def main() -> int:
     parser.add_argument("notebooks", nargs="*", type=Path)
     options = parser.parse_args()
     if options.once:
-        out, sys.stdout = sys.stdout, Path(os.devnull).open("w")
         for shift in options.only:
             os.environ["DROPOUT_SEED_SHIFT"] = str(shift)
-            print(json.dumps(run_once(options.notebooks[0])), file=out, flush=True)
+            with redirect_stdout(io.StringIO()):
+                found = run_once(options.notebooks[0])
+            print(json.dumps(found), flush=True)
         return 0
 
     paths = options.notebooks or normalise.notebooks()
