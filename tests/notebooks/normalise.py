@@ -7,6 +7,7 @@ notebooks that are not in normal form are listed.
 """
 
 import argparse
+import platform
 import re
 import sys
 from itertools import zip_longest
@@ -21,9 +22,15 @@ from nbval.plugin import get_sanitize_patterns
 
 ROOT = Path(__file__).parents[2]
 SANITISER = get_sanitize_patterns(Path(__file__).with_name("sanitise.cfg").read_text())
-METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+# As JupyterLab writes them: it would call a notebook changed as soon as it is opened.
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
 }
 
 
@@ -92,12 +99,18 @@ def normal_text(notebook: NotebookNode) -> str:
     for cell in notebook.cells:
         cell = nbformat.from_dict(cell)
         cell.metadata = {k: v for k, v in cell.metadata.items() if k in ("tags", "mystnb")}
+        if "hide-input" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"source_hidden": True}  # JupyterLab folds it away too
         if cell.cell_type == "code":
             cell.execution_count = None
             cell.outputs = normal_outputs(cell.outputs)
         cells.append(cell)
+    # The version is that of the last run, or of any run where the file does not say.
+    stored = notebook.metadata.get("language_info", {}).get("version", "")
+    version = stored if re.fullmatch(r"3(\.\d+)+", stored) else platform.python_version()
+    metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE | {"version": version}}
     normal = nbformat.from_dict(
-        {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+        {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     )
     return nbformat.writes(normal) + "\n"
 
@@ -112,7 +125,7 @@ def execute(path: Path) -> NotebookNode:
     client = NotebookClient(
         notebook,
         timeout=600,
-        kernel_name=METADATA["kernelspec"]["name"],
+        kernel_name=KERNEL["name"],
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_start=lambda cell, cell_index: started.append(cell),
     )

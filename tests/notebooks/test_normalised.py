@@ -128,7 +128,9 @@ def test_normal_form_is_its_own_normal_form(tmp_path):
     [
         ('"execution_count": null', '"execution_count": 3'),
         ('"metadata": {}', '"metadata": {"collapsed": true}'),
-        ('"name": "python"', '"name": "python", "version": "3.11.7"'),
+        ('"name": "python"', '"name": "python", "help": "none"'),
+        ('"version": "3.', '"version": "2.'),
+        ("Python 3 (ipykernel)", "Python 3"),
         ("}\n", "}"),
         (' "nbformat"', '  "nbformat"'),
         ("0.5\\n", "0.5 took 3.1 ms\\n"),
@@ -160,6 +162,7 @@ def test_normalising_stores_text_and_the_second_time_nothing(tmp_path):
         "import pathlib\nprint(pathlib.Path.cwd())",
         new_code_cell("1 / 0", metadata={"tags": ["raises-exception"], "collapsed": True}),
         new_code_cell("x = 1", metadata={"mystnb": SEEN}),
+        new_code_cell("x = 1", metadata={"tags": ["hide-input"]}),
     )
     assert normalise.normalise(path)
     stored = path.stat()
@@ -171,6 +174,8 @@ def test_normalising_stores_text_and_the_second_time_nothing(tmp_path):
     assert rules.texts(cells[3]) == [f"{tmp_path}\n"]
     assert cells[4].metadata == {"tags": ["raises-exception"]}
     assert cells[5].metadata == {"mystnb": SEEN}
+    folded = {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+    assert cells[6].metadata == folded
     (error,) = cells[4].outputs
     assert (error.ename, error.evalue, error.traceback) == (
         "ZeroDivisionError",
