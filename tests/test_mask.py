@@ -4,11 +4,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from dropout import functional, reference
 from dropout.mask import (
+    LEVELS,
     MaskKey,
     inverted_scale,
     keep_mask,
@@ -80,6 +83,56 @@ def test_each_byte_of_a_lane_is_uniform(byte):
     assert chisquare(np.bincount(drawn.ravel(), minlength=256)).pvalue > FALSE_ALARM
 
 
+# ---- the example of the page on masks -------------------------------------------------------
+
+ELEMENT_13 = """
+key        seed 42, stream 3, step 1
+element    13: block 1, lane 5
+counter    00000001 00000000 00000003 00000001
+words      79703968 49c55fa7 db708c7f c086024c
+lane       db70, which is 56176
+p = 0.5    threshold 32768: kept
+"""
+ROWS = """
+1 1 1 1 1 1 0 0 0 0 0 0 1 1 0 1
+0 1 1 0 0 0 0 0 1 1 0 1 0 0 0 0
+1 0 0 1 0 0 1 1 0 0 1 0 0 0 0 1
+"""
+EXAMPLE = MaskKey(seed=42, stream=3, step=1)
+EXAMPLE_MASK = np.array([[coin == "1" for coin in row.split()] for row in ROWS.split("\n")[1:-1]])
+
+
+def test_the_element_on_the_page_is_worked_out_right():
+    key, element = EXAMPLE, 13
+    block, lane = divmod(element, 8)
+    counter = np.array([block, 0, key.stream, key.step], dtype=np.uint32)
+    words = philox4x32(counter, (key.seed, 0))
+    bits = int(words[lane // 2]) >> 16 * (lane % 2) & 0xFFFF
+    fate = "dropped" if bits < threshold(0.5) else "kept"
+    shown = f"""
+key        seed {key.seed}, stream {key.stream}, step {key.step}
+element    {element}: block {block}, lane {lane}
+counter    {" ".join(f"{word:08x}" for word in counter)}
+words      {" ".join(f"{word:08x}" for word in words)}
+lane       {bits:04x}, which is {bits}
+p = 0.5    threshold {threshold(0.5)}: {fate}
+"""
+    assert shown == ELEMENT_13
+    assert bits == lanes(key, np.array([0]), 32)[0, element] == lane_by_hand(key, element)
+    assert EXAMPLE_MASK.flat[element] == (fate == "kept")
+
+
+def test_the_mask_on_the_page_is_drawn_by_numpy_in_every_type_and_layout_of_torch():
+    assert keep_mask(EXAMPLE, (3, 16), 0.5).tolist() == EXAMPLE_MASK.tolist()
+    assert (reference.dropout(np.ones((3, 16)), 0.5, key=EXAMPLE) != 0).tolist() == (
+        EXAMPLE_MASK.tolist()
+    )
+    x = torch.ones(3, 16)
+    for other in (x, x.double(), x.half(), x.bfloat16(), torch.ones(16, 3).T):
+        kept = functional.dropout(other, 0.5, key=EXAMPLE) != 0
+        assert kept.tolist() == EXAMPLE_MASK.tolist()
+
+
 # ---- rate and scale -------------------------------------------------------------------------
 
 
@@ -115,6 +168,27 @@ def test_the_mean_of_mask_times_scale_is_exactly_one(p):
     scale = Fraction(65536, 65536 - threshold(p))
     assert Fraction(kept, 65536) * scale == 1
     assert inverted_scale(p) == float(scale)
+
+
+@pytest.mark.unchecked
+def test_the_mean_over_all_lane_values_is_one_at_every_threshold(monkeypatch):
+    """Each 16-bit number once in the place of random ones; what is left is the scale's rounding."""
+    each_once = np.arange(LEVELS, dtype=np.uint16)[None]
+    monkeypatch.setattr("dropout.mask.lanes", lambda key, starts, width: each_once[:, -width:])
+    key, one = MaskKey(seed=0), np.ones(1)
+    for t in range(LEVELS):
+        kept = int(np.count_nonzero(keep_mask(key, (LEVELS,), t / LEVELS)))
+        scale = float(reference.dropout(one, t / LEVELS, key=key)[0])
+        assert kept == LEVELS - t
+        assert abs(Fraction(kept, LEVELS) * Fraction(scale) - 1) <= Fraction(1, 2**53)
+
+
+@pytest.mark.parametrize("t", [*range(0, LEVELS, 1285), 6554, LEVELS - 2, LEVELS - 1])
+def test_torch_drops_and_scales_at_the_threshold_of_the_definition(t):
+    key = MaskKey(seed=15)
+    out = functional.dropout(torch.ones(4096).double(), t / LEVELS, key=key).numpy()
+    kept = lanes(key, np.array([0]), 4096)[0] >= t
+    assert out.tolist() == np.where(kept, LEVELS / (LEVELS - t), 0.0).tolist()
 
 
 def test_at_rate_one_there_is_nothing_to_scale():
