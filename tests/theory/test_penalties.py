@@ -15,6 +15,7 @@ from dropout.mask import realised_rate
 from dropout.theory.ensembles import all_masks, mask_probabilities
 from dropout.theory.penalties import (
     expected_logistic_loss,
+    expected_softmax_loss,
     factorisation_penalty,
     fit_least_squares,
     glm_penalty,
@@ -22,6 +23,7 @@ from dropout.theory.penalties import (
     quadratic_penalty,
     rate_at_width,
     shrink_singular_values,
+    softmax_curvature,
     squared_loss_penalty,
 )
 from tests.statistics import plausible_mean
@@ -160,6 +162,48 @@ def test_the_quadratic_penalty_of_logistic_loss_errs_in_the_third_order():
     assert abs(errors[1]) < 0.2 * abs(errors[0]) < 0.2
 
 
+def classifier(seed, classes=3, units=4):
+    """Activations of seven examples, their classes, and the weights and biases above."""
+    h, _, _ = problem(seed, features=units)
+    rng = np.random.default_rng(seed)
+    y = rng.integers(classes, size=len(h))
+    return h, y, rng.normal(size=(classes, units)), rng.normal(size=classes)
+
+
+@given(seeds, rates)
+def test_the_expected_cross_entropy_is_the_mean_over_all_masks(seed, p):
+    h, y, weights, biases = classifier(seed)
+    noisy = torch.tensor(all_masks(4)[:, None] * h / (1 - p)) @ torch.tensor(weights.T)
+    z = (noisy + torch.tensor(biases)).flatten(0, 1)
+    targets = torch.tensor(np.tile(y, 16))
+    losses = torch.nn.functional.cross_entropy(z, targets, reduction="none").reshape(16, -1)
+    expected = mask_probabilities(all_masks(4), 1 - p) @ losses.sum(1).numpy()
+    assert np.isclose(expected_softmax_loss(h, y, weights, biases, p), expected, rtol=1e-12)
+
+
+def test_two_classes_are_logistic_regression():
+    x, _, w = problem(9)
+    y = np.array([0, 1, 1, 0, 1, 0, 0])
+    two = expected_softmax_loss(x, y, np.stack([0 * w, w]), np.array([0.0, 0.3]), 0.4)
+    assert np.isclose(two, expected_logistic_loss(x, y, w, 0.3, 0.4), rtol=1e-12)
+
+
+def test_the_curvature_is_the_second_derivative_of_the_cross_entropy():
+    h, y, weights, biases = (torch.tensor(a) for a in classifier(10))
+
+    def loss(row, label):
+        return torch.nn.functional.cross_entropy(weights @ row + biases, label)
+
+    hessian = torch.autograd.functional.hessian
+    hessians = [
+        hessian(lambda row, label=label: loss(row, label), row)
+        for row, label in zip(h, y, strict=True)
+    ]
+    probabilities = (h @ weights.T + biases).softmax(1)
+    found = softmax_curvature(probabilities.numpy(), weights.numpy())
+    assert np.allclose(found, torch.stack([m.diagonal() for m in hessians]), atol=1e-12)
+
+
 # ---- matrix factorisation -----------------------------------------------------------------------
 
 
@@ -184,6 +228,37 @@ def test_a_coin_for_each_entry_of_a_factor_has_the_same_mean():
     losses = [((target - u * mask.reshape(3, 3) / 0.6 @ v.T) ** 2).sum() for mask in masks]
     expected = ((target - u @ v.T) ** 2).sum() + factorisation_penalty(u, v, 0.4)
     assert np.isclose(mask_probabilities(masks, 0.6) @ losses, expected, rtol=1e-12)
+
+
+@given(seeds, rates)
+def test_two_linear_layers_gain_their_penalty_from_dropped_hidden_units(seed, p):
+    x, (_, u, v) = problem(seed)[0], factors(seed)
+    targets = np.random.default_rng(seed).normal(size=(len(x), len(u)))
+    masks = all_masks(3)
+    losses = [((targets - x @ v * mask / (1 - p) @ u.T) ** 2).sum() for mask in masks]
+    expected = ((targets - x @ v @ u.T) ** 2).sum() + factorisation_penalty(u, v, p, x.T @ x)
+    assert np.isclose(mask_probabilities(masks, 1 - p) @ losses, expected, rtol=1e-12)
+
+
+@given(seeds, st.integers(3, 9))
+def test_two_linear_layers_are_penalised_by_the_nuclear_norm_on_the_inputs(seed, width):
+    """At least ‖Y C^½‖²_* / width, whatever the factors."""
+    x, (_, u, v) = problem(seed)[0], factors(seed, width)
+    moment = x.T @ x
+    values, vectors = np.linalg.eigh(moment)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    nuclear = np.linalg.svd(u @ v.T @ root, compute_uv=False).sum()
+    assert factorisation_penalty(u, v, 0.5, moment) >= nuclear**2 / width * (1 - 1e-9)
+
+
+def test_balanced_columns_reach_it_on_inputs_that_are_not_white():
+    target, root = factors(2)[0], np.diag([10.0, 3.0, 2.0, 0.5])
+    left, s, right = np.linalg.svd(target @ root, full_matrices=False)
+    hadamard = np.kron([[1, 1], [1, -1]], [[1, 1], [1, -1]]) / 2
+    u, whitened = (side * np.sqrt(s) @ hadamard for side in (left, right.T))
+    v = np.linalg.solve(root, whitened)
+    assert np.allclose(u @ v.T, target)
+    assert np.isclose(factorisation_penalty(u, v, 0.75, root @ root), 3 * s.sum() ** 2 / 4)
 
 
 @given(seeds, st.integers(3, 9))
@@ -261,6 +336,7 @@ def test_a_rate_without_a_finite_penalty_is_refused(p):
         lambda: squared_loss_penalty(x, w, p),
         lambda: fit_least_squares(x, y, p),
         lambda: expected_logistic_loss(x, (y > 0).astype(np.int64), w, 0.0, p),
+        lambda: expected_softmax_loss(x, (y > 0).astype(np.int64), w[None], np.zeros(1), p),
         lambda: factorisation_penalty(x, x, p),
         lambda: rate_at_width(p, 2),
     ):

@@ -122,11 +122,53 @@ def expected_logistic_loss(
     return float(probabilities @ (np.logaddexp(0, z) - y * z).sum(axis=1))
 
 
+def softmax_curvature(
+    probabilities: Float64[np.ndarray, "examples classes"],
+    weights: Float64[np.ndarray, "classes units"],
+) -> Float64[np.ndarray, "examples units"]:
+    """Σ_k π_k W_kj² - (Σ_k π_k W_kj)²: the cross-entropy's second derivatives by the units.
+
+    The variance of unit j's weights over the classes, as probable as the network thinks them: what
+    `quadratic_penalty` takes below a softmax. Source: the A'' of Wager, Wang and Liang (2013).
+
+    >>> softmax_curvature(np.array([[0.5, 0.5]]), np.array([[1.0, 2.0], [1.0, 4.0]]))
+    array([[0., 1.]])
+    """
+    return probabilities @ weights**2 - (probabilities @ weights) ** 2
+
+
+def expected_softmax_loss(
+    h: Float64[np.ndarray, "examples units"],
+    y: Int64[np.ndarray, "examples"],
+    weights: Float64[np.ndarray, "classes units"],
+    biases: Float64[np.ndarray, "classes"],
+    p: float,
+) -> float:
+    """Σ_i E[cross-entropy of example i], scores W (dropped h_i) + b: by counting all 2^n masks.
+
+    Classes y count from 0, p is the drop rate, and n, at most 24, the number of units. In nats.
+
+    >>> h, y, weights = np.array([[2.0]]), np.array([1]), np.array([[0.0], [1.0]])
+    >>> by_hand = (np.log(1 + np.exp(-4)) + np.log(2)) / 2  # kept and doubled, or dropped
+    >>> bool(abs(expected_softmax_loss(h, y, weights, np.zeros(2), p=0.5) - by_hand) < 1e-15)
+    True
+    """
+    noise_variance(p)  # refuses p = 1
+    examples = np.arange(len(y))
+    terms = torch.from_numpy(h.T[:, :, None] * weights.T[:, None, :] / (1 - p))
+    z = all_sums(terms, torch.from_numpy(biases))
+    losses = z.logsumexp(2) - z[:, examples, torch.from_numpy(y)]
+    return float(mask_probabilities(all_masks(h.shape[1]), 1 - p) @ losses.sum(1).numpy())
+
+
 # ---- matrix factorisation -----------------------------------------------------------------------
 
 
 def factorisation_penalty(
-    u: Float64[np.ndarray, "rows width"], v: Float64[np.ndarray, "columns width"], p: float
+    u: Float64[np.ndarray, "rows width"],
+    v: Float64[np.ndarray, "columns width"],
+    p: float,
+    second_moment: Float64[np.ndarray, "columns columns"] | None = None,
 ) -> float:
     """(p/q) Σ_k ‖u_k‖² ‖v_k‖²: what dropping columns of u adds to ‖X - u vᵀ‖² on average.
 
@@ -135,10 +177,18 @@ def factorisation_penalty(
     is at least Y's rank. Sources: Cavazza et al. (2018); for the least value Mianjy, Arora and
     Vidal (2018).
 
-    >>> factorisation_penalty(np.array([[1.0, 2.0]]), np.array([[3.0, 1.0]]), p=0.5)
+    With `second_moment` C = E[x xᵀ], positive definite: what dropout on the hidden units vᵀx of a
+    linear network u vᵀ adds to its squared error E‖y - u vᵀx‖², with v_kᵀ C v_k in the place of
+    ‖v_k‖². Its least value is then (p/q) ‖Y C^½‖²_* / d: whitened inputs give the same as none.
+
+    >>> u, v = np.array([[1.0, 2.0]]), np.array([[3.0, 1.0]])
+    >>> factorisation_penalty(u, v, p=0.5)
     13.0
+    >>> factorisation_penalty(u, v, p=0.5, second_moment=np.array([[4.0]]))
+    52.0
     """
-    return noise_variance(p) * float((u**2).sum(axis=0) @ (v**2).sum(axis=0))
+    sizes = (v**2).sum(axis=0) if second_moment is None else (v * (second_moment @ v)).sum(axis=0)
+    return noise_variance(p) * float((u**2).sum(axis=0) @ sizes)
 
 
 def shrink_singular_values(
