@@ -178,6 +178,82 @@ def test_a_cell_is_copied_whole_and_an_output_not(page):
     assert copied(page, buttons.nth(1)).strip() == sample.FIGURE
 
 
+# ---- site -----------------------------------------------------------------------------------
+
+ELSEWHERE = ("github.com", "mybinder.org", "colab.research.google.com")
+
+
+def leading_elsewhere(root) -> set[str]:
+    html = (root / PAGE).read_text("utf-8")
+    return {site for site in ELSEWHERE if re.search(rf'href="https://{re.escape(site)}', html)}
+
+
+def test_no_button_leads_to_a_repository_that_is_not_there(html):
+    assert not leading_elsewhere(html)
+
+
+def test_with_a_repository_its_buttons_appear(tmp_path):
+    def settle(config: str) -> str:
+        config = config.replace("github.com/example/", "github.com/someone/")
+        return config.replace("execute_notebooks: cache", 'execute_notebooks: "off"')
+
+    assert leading_elsewhere(sample.build(tmp_path / "book", {}, settle)) == set(ELSEWHERE)
+
+
+def test_every_icon_is_drawn_and_all_of_them_are_small(page, html):
+    marks = page.locator('i[class*="fa-"], span[class*="fa-"]')
+    assert not marks.count()
+    buttons = page.locator(".bd-header-article :is(a, button):visible")
+    assert buttons.count()
+    for button in buttons.all():
+        assert button.locator("svg.svg-inline--fa:visible").count() == 1
+    assert (html / "_static/scripts/fontawesome.js").stat().st_size < 20_000
+
+
+def test_a_page_says_what_it_is_and_who_made_it(page):
+    tag = "each => each.content"
+    described = page.locator('meta[name="description"]').evaluate(tag)
+    assert described.startswith("How does C10 look?")
+    assert page.locator('meta[property="og:description"]').evaluate(tag) == described
+    assert page.locator('meta[property="og:title"]').evaluate(tag) == "1. Everything: one of each"
+    assert page.title() == "1. Everything: one of each — Dropout, tested"
+    foot = page.locator("footer.bd-footer-content").inner_text()
+    assert re.search(r"© Copyright \d{4}, the authors of Dropout, tested", foot)
+    assert re.search(r"Version \d+\.\d+\.\d+, \d+ \w+ \d{4}", foot)
+
+
+def test_the_text_does_not_jump_when_the_typeface_arrives(open_page):
+    page = open_page("book/api.html")  # without formulas, which move the text as they are typeset
+    shift = page.evaluate("""() => new Promise((done) => {
+      let sum = 0;
+      new PerformanceObserver((list) => {
+        for (const each of list.getEntries()) if (!each.hadRecentInput) sum += each.value;
+      }).observe({ type: "layout-shift", buffered: true });
+      setTimeout(() => done(sum), 1000);
+    })""")
+    assert shift < 0.1  # what Web Vitals call good
+
+
+# ---- the library's pages --------------------------------------------------------------------
+
+
+def test_an_example_comes_first_and_each_parameter_has_a_line(open_page):
+    page = open_page("book/api.html")
+    entry = page.locator("dl.py.function").first
+    assert (
+        entry.locator("dd > p, dd > div.doctest, dd > div.highlight-python")
+        .nth(1)
+        .evaluate("each => each.querySelector('pre')?.textContent.startsWith('>>>') ?? false")
+    )
+    parameters = entry.locator("dt.sig dd .sig-param")
+    assert parameters.count() >= 7
+    tops = [box["y"] for each in parameters.all() if (box := each.bounding_box())]
+    assert tops == sorted(set(tops))
+    name, kind = (parameters.first.locator(".n").nth(i) for i in (0, 1))
+    weight = "each => Number(getComputedStyle(each).fontWeight)"
+    assert name.evaluate(weight) > kind.evaluate(weight)
+
+
 # ---- widths ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,122 @@
+"""What the book adds to the site around its pages, and to the library's pages."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from docutils import nodes
+from docutils.utils import new_document
+
+
+@pytest.fixture
+def part(monkeypatch):
+    """A module of book/."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "book"))
+    taken = []
+
+    def part(name: str):
+        taken.append(name)
+        return __import__(name)
+
+    yield part
+    for name in taken:
+        sys.modules.pop(name, None)
+
+
+# ---- repository -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        ("https://github.com/example/dropout-book", {}),
+        ("https://github.com/someone/dropout-book", {"colab_url": "https://colab"}),
+    ],
+)
+def test_buttons_that_lead_nowhere_are_left_out(part, url, left):
+    theme = {
+        "repository_url": url,
+        "launch_buttons": {"colab_url": "https://colab"},
+        "use_repository_button": True,
+    }
+    part("site_parts").settle_repository(None, SimpleNamespace(html_theme_options=theme))
+    assert theme["launch_buttons"] == left
+    assert theme["use_repository_button"] == bool(left)
+    assert theme["repository_url"] == (url if left else "")
+
+
+# ---- description ----------------------------------------------------------------------------
+
+
+def page(*paragraphs: str) -> nodes.document:
+    document = new_document("page")
+    section = nodes.section("", nodes.title("", "Title"))
+    section += [nodes.paragraph("", text) for text in paragraphs]
+    document += section
+    return document
+
+
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        ("Why does it help?", "Why does it help?"),
+        ("It\nhelps.", "It helps."),
+        ("One. " * 30 + "And " * 30, ("One. " * 30).strip()),
+        ("word " * 60, "word " * 39 + "word …"),
+        ("", ""),
+    ],
+)
+def test_the_first_paragraph_describes_the_page(part, text, summary):
+    assert part("site_parts").summary(page(text, "Not this.")) == summary
+
+
+def test_a_page_without_text_has_an_empty_description(part):
+    assert part("site_parts").summary(page()) == ""
+
+
+# ---- icons ----------------------------------------------------------------------------------
+
+FONT_AWESOME = """({"square-github":[448,512,["gh"],"f092","M1"],github:[496,512,[],"f09b","M2z"],
+"circle-half-stroke":[512,512,[9680,"adjust"],"f042","M3"]})"""
+
+
+def test_the_icons_of_a_page_are_found(part):
+    html = """<i class="fa-solid fa-bars"></i><i class="theme fa-solid fa-moon   fa-lg"></i>
+    <span class="fab fa-github">x</span><p class="fa-no">"""
+    assert part("site_parts").icons_in(html) == {"bars", "moon", "github"}
+
+
+def test_an_icon_is_drawn_as_font_awesome_draws_it(part):
+    drawing = part("site_parts").drawing
+    assert drawing(FONT_AWESOME, "github") == (496, 512, "M2z")
+    assert drawing(FONT_AWESOME, "circle-half-stroke") == (512, 512, "M3")
+    assert drawing(FONT_AWESOME, "half-stroke") is None
+
+
+# ---- docstrings -----------------------------------------------------------------------------
+
+
+def reordered(part, text: str) -> str:
+    lines = text.split("\n")
+    part("api_parts").example_first(None, "function", "f", None, {}, lines)
+    return "\n".join(lines).strip()
+
+
+def test_the_example_follows_the_first_sentence(part):
+    text = "Drop.\n\nRaises ValueError.\n\n>>> f(1)\n2\n\n>>> g(\n...     1\n... )\n3"
+    wanted = "Drop.\n\n>>> f(1)\n2\n\n>>> g(\n...     1\n... )\n3\n\nRaises ValueError."
+    assert reordered(part, text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Drop.",
+        "Drop.\n\nRaises ValueError.",
+        ">>> f(1)\n2\n\nDrop.",
+        "Drop.\n\nWith a key:\n\n>>> f(1)\n2",
+    ],
+)
+def test_other_docstrings_stay_as_they_are(part, text):
+    assert reordered(part, text) == text
