@@ -34,12 +34,21 @@ def use_local_mathjax(app, config) -> None:
 
 
 def fix_roles(app, pagename, templatename, context, doctree) -> None:
-    """Drop a role that promises list items, which the bibliography of docutils has not, and a name
-    that hides what a fold says of itself.
+    """Mend what screen readers are told: a bibliography is no list of docutils, a signature no list
+    of definitions, and a fold has words of its own.
     """
     body = context.get("body", "")
     body = body.replace('<div role="list" class="citation-list">', "<div>")
+    body = re.sub(r'<dt class="sig .*?</dt>', parameter_lines, body, flags=re.DOTALL)
     context["body"] = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+
+
+def parameter_lines(signature: re.Match) -> str:
+    """Lines for parameters, which Sphinx makes a list of definitions without terms."""
+    html = signature[0]
+    for tag in ("dl", "dd"):
+        html = html.replace(f"<{tag}>", f'<span class="{tag}">').replace(f"</{tag}>", "</span>")
+    return html
 
 
 def name_folds(app, doctree, docname) -> None:

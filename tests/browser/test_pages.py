@@ -173,6 +173,14 @@ def test_nothing_is_cut_off(visit, width):
     assert looks.clipped(visit.page, looks.MAY_SCROLL[width]) == []
 
 
+def test_the_contents_beside_the_page_are_not_cut_off(visit):
+    visit.look("light", DESKTOP)
+    outside = """links => links.filter((a) => a.getBoundingClientRect().right > innerWidth
+        || [...a.querySelectorAll("*")].some((b) => b.getBoundingClientRect().right > innerWidth))
+        .map((a) => a.textContent.trim())"""
+    assert visit.page.locator(".bd-sidebar-secondary a").evaluate_all(outside) == []
+
+
 def test_no_figure_is_shrunk_on_a_desktop(visit):
     visit.look("light", DESKTOP)
     shrunk = """images => images.filter((each) => each.naturalWidth > each.clientWidth + 1)

@@ -52,6 +52,17 @@ def page(open_page):
     return open_page()
 
 
+@pytest.mark.parametrize("address", [PAGE, "book/api.html"])
+def test_the_console_stays_empty_on_screen_and_on_paper(open_page, address):
+    page = open_page("book/index.html")
+    said = []
+    page.on("console", lambda each: each.type in ("error", "warning") and said.append(each.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(page.url.replace("book/index.html", address))
+    looks.onto_paper(page)
+    assert said == []
+
+
 # ---- figures --------------------------------------------------------------------------------
 
 
@@ -245,7 +256,7 @@ def test_an_example_comes_first_and_each_parameter_has_a_line(open_page):
         .nth(1)
         .evaluate("each => each.querySelector('pre')?.textContent.startsWith('>>>') ?? false")
     )
-    parameters = entry.locator("dt.sig dd .sig-param")
+    parameters = entry.locator("dt.sig .dd .sig-param")
     assert parameters.count() >= 7
     tops = [box["y"] for each in parameters.all() if (box := each.bounding_box())]
     assert tops == sorted(set(tops))
