@@ -17,7 +17,7 @@ export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help book test lab notebooks bench gpu-check test-latest lint pins clean
+.PHONY: help book test lab notebooks robust bench gpu-check test-latest lint pins clean
 # Under -j too: `make test` must not look at a book that `make book` is still writing.
 .NOTPARALLEL:
 help: ## this list
@@ -46,8 +46,9 @@ _build/pages.sum: FORCE
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # The cache of executed notebooks looks at their cells only: what these import or read empties it.
+results = $(filter-out %/robust.json,$(wildcard book/results/*.json))
 _build/.jupyter_cache/code.sum: FORCE
-	@mkdir -p $(@D); $(call sums,requirements.txt book/results lib/dropout) >_build/code.new
+	@mkdir -p $(@D); $(call sums,requirements.txt $(results) lib/dropout) >_build/code.new
 	@if cmp -s _build/code.new $@; then rm _build/code.new; \
 	else rm -rf $(@D) && mkdir $(@D) && mv _build/code.new $@; fi
 
@@ -64,7 +65,8 @@ book: _build/book.done ## execute the chapters and build the book
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 lab: .venv/requirements.txt ## open JupyterLab on the chapters
-	@.venv/bin/python -m jupyterlab --LabApp.default_url=/lab/tree/chapters
+	@.venv/bin/python -m jupyterlab --LabApp.default_url=/lab/tree/chapters --LabApp.news_url=None \
+	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
 notebooks: .venv/requirements.txt ## execute the chapters and store their text outputs
 	@.venv/bin/python tests/notebooks/normalise.py
