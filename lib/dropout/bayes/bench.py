@@ -1,28 +1,27 @@
 """A hundred samples of MC dropout, beside the loop that everybody writes, and beside Baal.
 
-    python -m dropout.bayes.bench > book/results/mc_dropout.json
+    python -m dropout.bayes.bench
 
 The models have PyTorch's own dropout. Each turn has inputs of its own, so that no cache outlives
-it. Baal (https://github.com/baal-org/baal) is timed where it can be imported. About three minutes.
+it. Baal (https://github.com/baal-org/baal) is timed where it can be imported. The result is stored
+as book/results/mc_dropout.json. About three minutes.
 """
 
-import json
-import platform
 import statistics
-import sys
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import pairwise
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dropout import MaskKey
 from dropout.bayes import predict
+from dropout.experiments import write
 
 SAMPLES, TURNS, SEED, P = 100, 7, 1, 0.5
 
@@ -106,27 +105,19 @@ def measure(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> dict[str,
 
 
 def main() -> None:
-    """Print the result as JSON, and a table of it on stderr."""
+    """Store the result, and print a table of it."""
     rows = {}
     for name, (build, shape) in MODELS.items():
         rows[name] = measure(build, shape)
-        print(name, file=sys.stderr)
+        print(name)
         for who, t in rows[name].items():
             gain = rows[name]["loop"]["median"] / t["median"]
             spread = f"{t['least'] * 1e3:.0f} to {t['greatest'] * 1e3:.0f}"
             line = f"  {who:14}{t['median'] * 1e3:8.0f} ms ({spread}){gain:8.1f} x"
-            print(line, file=sys.stderr, flush=True)
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    versions |= {"baal": version("baal")} if find_spec("baal") else {}
-    provenance = {
-        "command": "python -m dropout.bayes.bench > book/results/mc_dropout.json",
-        "date": datetime.now(UTC).date().isoformat(),
-        "seeds": [SEED],
-        "versions": versions,
-        "threads": torch.get_num_threads(),
-    }
-    settings = {"samples": SAMPLES, "turns": TURNS, "p": P}
-    print(json.dumps({"provenance": provenance, **settings, "seconds": rows}, indent=1))
+            print(line, flush=True)
+    other = {"baal": version("baal")} if find_spec("baal") else {}
+    settings: dict[str, Any] = {"samples": SAMPLES, "turns": TURNS, "p": P, "others": other}
+    write("mc_dropout", "python -m dropout.bayes.bench", [SEED], **settings, seconds=rows)
 
 
 if __name__ == "__main__":

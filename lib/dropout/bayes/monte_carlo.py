@@ -10,7 +10,6 @@ on the sample it computes once: that is all that comes before the first dropout.
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from math import isfinite
 from types import FunctionType
 
 import torch
@@ -97,24 +96,6 @@ def predict(
     if not outputs:
         raise ValueError("x must hold at least one input, got none")
     return torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
-
-
-def precision(weight_decay: float, length_scale: float, q: float, n: int) -> float:
-    """The precision τ = q l² / (2 N λ) of the noise in y that a trained network stands for.
-
-    λ is the weight decay of a loss that is the *mean* over the n training examples of ½‖y - ŷ‖²
-    plus λ ‖W‖², l the prior's length scale, q the keep probability.
-    Source: Gal and Ghahramani (2016), equation 7, whose p is our q.
-
-    >>> precision(weight_decay=0.001, length_scale=1.0, q=0.9, n=100)
-    4.5
-    """
-    for name, value in (("weight_decay", weight_decay), ("length_scale", length_scale), ("n", n)):
-        if not (isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be positive and finite, got {value}")
-    if not 0 < q <= 1:
-        raise ValueError(f"keep probability q must be in (0, 1], got {q}")
-    return q * length_scale**2 / (2 * n * weight_decay)
 
 
 # --- One part: some inputs, some samples --------------------------------------------------------
