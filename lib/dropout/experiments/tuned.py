@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from dropout.training.data import Images
-from dropout.training.loops import evaluate
+from dropout.training.loops import History, evaluate
 from dropout.training.sweep import sweep
 
 Build = Callable[[], nn.Module]
@@ -28,6 +28,7 @@ def compare(
     by: str = "loss",
     momentum: float = 0.9,
     batch_size: int | None = None,
+    trainer: Callable[..., tuple[Sequence[nn.Module], History]] = sweep,
     report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Tune each arm, then train it on fresh seeds and measure it on test data.
@@ -36,7 +37,7 @@ def compare(
     `lrs`, weight decays `decays`, and a budget, any multiple of `every` up to `epochs`. The point
     with the best mean validation value over `tuning_seeds` is chosen, `by` "loss" or "accuracy".
     Networks are then trained at that point with `seeds`, none of which took part in the choice, and
-    evaluated on all three sets.
+    evaluated on all three sets. `trainer` is `sweep`, or a function with its arguments and results.
 
     The result has for each arm the point `chosen`, whether it lies on the grid's `edge`, and for
     each seed the loss (nats) and accuracy in training, validation and test.
@@ -49,7 +50,7 @@ def compare(
         grid = list(product(lrs, decays))
         runs = [(lr, decay, seed) for lr, decay in grid for seed in tuning_seeds]
         lr_each, decay_each, seed_each = zip(*runs, strict=True)
-        _, history = sweep(
+        _, history = trainer(
             [build] * len(runs), train, validation, seed=seed_each, lr=lr_each,
             weight_decay=decay_each, epochs=epochs, every=every, **settings,
         )  # fmt: skip
@@ -59,7 +60,7 @@ def compare(
         point, budget = np.unravel_index((sign * mean).argmin(), mean.shape)
         lr, decay = grid[point]
         best = every * (int(budget) + 1)
-        models, final = sweep(
+        models, final = trainer(
             [build] * len(seeds), train, validation, seed=seeds, lr=lr,
             weight_decay=decay, epochs=best, every=best, **settings,
         )  # fmt: skip
