@@ -278,6 +278,18 @@ def test_nothing_is_cut_off(open_page, address, width):
     assert looks.clipped(page, looks.MAY_SCROLL[width]) == []
 
 
+def test_code_and_output_of_the_allowed_width_have_their_lines_on_a_desktop(page):
+    lines = """pre => {
+      const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(pre);
+      const text = pre.clientHeight - parseFloat(paddingTop) - parseFloat(paddingBottom);
+      return Math.round(text / parseFloat(lineHeight));
+    }"""
+    code = page.locator(".cell_input pre", has_text="x" * 79)
+    printed = page.locator(".cell_output pre", has_text="0123456789" * 7)
+    assert code.evaluate(lines) == 2
+    assert printed.evaluate(lines) == 1
+
+
 def test_a_wide_formula_scrolls_on_a_phone_and_not_on_a_desktop(page):
     assert not page.locator("mjx-container.scrolls").count()
     page.set_viewport_size(SIZES[320])
