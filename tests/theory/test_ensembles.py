@@ -11,7 +11,7 @@ from torch import nn
 
 from dropout import functional
 from dropout.mask import LEVELS, MaskKey
-from dropout.nn import Dropout, Dropout1d, DropPath, GaussianDropout
+from dropout.nn import DropConnect, Dropout, Dropout1d, DropPath, GaussianDropout, Uout
 from dropout.theory.ensembles import (
     all_masks,
     all_sums,
@@ -194,10 +194,12 @@ def test_units_of_all_layers_count():
         (Dropout1d(0.5), nn.Linear(4, 4)),
         (GaussianDropout(0.5), nn.Linear(4, 4)),
         (DropPath(0.5), nn.Linear(4, 4)),
+        (Uout(0.5), nn.Linear(4, 4)),
+        (DropConnect(nn.Linear(4, 4), 0.5),),
         (nn.Sequential(Dropout(0.5), nn.Linear(4, 4)),),
     ],
     ids=str,
 )
 def test_dropout_that_it_would_miss_is_refused(layers):
-    with pytest.raises(ValueError, match=r"Dropout|DropPath"):
+    with pytest.raises(ValueError, match=r"sub_networks knows|must follow"):
         sub_networks(nn.Sequential(*layers).double(), torch.ones(1, 4).double())

@@ -6,7 +6,6 @@ from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from dropout.layers.base import CoinLayer
 from dropout.mask import inverted_scale, realised_rate
 
 MOST_UNITS = 24
@@ -65,7 +64,7 @@ def sub_networks(
     The units are the inputs of the model's `Dropout` layers, which drop at their own (realised)
     rates p and multiply survivors by 1/(1 - p), as in training; the whole batch has one mask. Row k
     has the binary digits of k for its mask, the last layer's units first. Raises ValueError for
-    more than 24 units, and for dropout other than by a `Dropout` just before a `Linear`.
+    more than 24 units, and for noise other than by a `Dropout` just before a `Linear`.
 
     >>> model = nn.Sequential(nn.Dropout(0.25), nn.Linear(2, 1, bias=False)).double()
     >>> _ = nn.init.constant_(model[1].weight, 3.0)
@@ -133,6 +132,7 @@ def _check_count(n: int) -> None:
 
 
 def _check_drops_nothing(layer: nn.Module) -> None:
+    """Refuse what draws coins: torch.nn's dropout, and whatever here has a key and a generator."""
     for part in layer.modules():
-        if isinstance(part, _DropoutNd | CoinLayer):
+        if isinstance(part, _DropoutNd) or {"key", "generator"} <= vars(part).keys():
             raise ValueError(f"sub_networks knows Dropout between the layers of model, got {part}")
