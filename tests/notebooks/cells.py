@@ -5,7 +5,7 @@ import builtins
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -195,8 +195,6 @@ def slice_for(cells: list[Cell], wanted: Cell) -> list[Cell]:
 
 def with_change(cell: Cell, old: str, new: str) -> Cell:
     """The cell with one piece of its source replaced. Raises ValueError unless it stands there."""
-    if cell.source.count(old) < 1:
+    if old not in cell.source:
         raise ValueError(f"cell {cell.number} does not hold {old!r}:\n{cell.source}")
-    return Cell(
-        cell.number, cell.label, cell.tags, re.sub(re.escape(old), lambda _: new, cell.source)
-    )
+    return replace(cell, source=cell.source.replace(old, new))

@@ -8,7 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+import torch
+from scipy.special import expit
 
+from dropout import bayes, reference
+from dropout.theory import penalties
 from tests import rivals
 from tests.notebooks import cells, normalise
 
@@ -31,7 +35,98 @@ class Rival:
     change: tuple[tuple[str, str], ...] = ()
 
 
-RIVALS: list[Rival] = []
+def vanilla_penalty(x, w, p):
+    """The penalty of vanilla dropout on the weights of inverted dropout: off by q²."""
+    return (1 - p) ** 2 * SQUARED_LOSS_PENALTY(x, w, p)
+
+
+def quadratic_for_exact(x, y, w, b, p):
+    """The expected logistic loss to second order in dropout's noise."""
+    z = x @ w + b
+    quadratic = penalties.glm_penalty(x, w, p, expit(z) * expit(-z))
+    return EXPECTED_LOGISTIC_LOSS(x, y, w, b, 0.0) + quadratic
+
+
+def off_by_q_squared(weight_decay, length_scale, q, n, **options):
+    """The precision of the paper's vanilla dropout, for weights of inverted dropout."""
+    return q**2 * PRECISION(weight_decay, length_scale, q, n, **options)
+
+
+def unscaled_reference(x, p=0.5, training=True, **options):
+    return DROPOUT(x, p, training, **options) * (1 - p if training else 1)
+
+
+def scale_rounded_first(x, p=0.5, training=True, inplace=False, **_):
+    """PyTorch's own on the CPU."""
+    return torch.nn.functional.dropout(x, p, training)
+
+
+def one_mask_in_a_draw(x, p=0.5, training=True, inplace=False, **options):
+    return x * rivals.RIGHT(torch.ones_like(x[:, :1]), p, training, **options)
+
+
+SQUARED_LOSS_PENALTY = penalties.squared_loss_penalty
+EXPECTED_LOGISTIC_LOSS = penalties.expected_logistic_loss
+PRECISION, DROPOUT = bayes.precision, reference.dropout
+
+PROCEDURE, SCALING, RIDGE = "02_procedure", "03_inverted_scaling", "07_ridge_equivalence"
+PENALTY = "dropout.theory.penalties"
+RIVALS = [
+    Rival("intro", "", "unscaled", rivals.unscaled),
+    Rival("intro", "", "scaled twice", rivals.scaled_twice),
+    Rival(PROCEDURE, "by-hand", "unscaled", change=(("(tosses * h / q)", "(tosses * h)"),)),
+    Rival(PROCEDURE, "four-lines", "unscaled", change=(("keep, h / q, 0.0", "keep, h, 0.0"),)),
+    Rival(PROCEDURE, "thinned-network", "unscaled",
+          patch=(("dropout.reference.dropout", unscaled_reference),)),
+    Rival(PROCEDURE, "exactly-zero", "multiplies", rivals.multiplies),
+    Rival(PROCEDURE, "two-to-the-n", "variance n q", change=(("n * p * q", "n * q"),)),
+    Rival(PROCEDURE, "coins-are-independent", "8-bit coins", rivals.eight_bit_coins),
+    Rival(PROCEDURE, "coins-are-independent", "one mask for all steps",
+          change=(('"step": {"step": 1}', '"step": {}'),)),
+    Rival(PROCEDURE, "which-p", "p for 1 - p", rivals.keeps_with_p),
+    Rival(PROCEDURE, "per-example-counted", "at most B fails",
+          change=(("g.mean(axis=0))", "g.sum(axis=0))"),)),
+    Rival(PROCEDURE, "per-example-trained", "one mask", one_mask_in_a_draw),
+    Rival(PROCEDURE, "no-gradient", "gradient without mask", rivals.negligent_gradient),
+    Rival(PROCEDURE, "zero-gradient-moves", "no momentum",
+          change=(("momentum=0.9", "momentum=0.0"),)),
+    Rival(PROCEDURE, "train-and-eval", "active in evaluation", rivals.active_in_evaluation),
+    Rival(PROCEDURE, "forgotten-eval", "active in evaluation", rivals.active_in_evaluation),
+    Rival(PROCEDURE, "placement-sampled", "unscaled", rivals.unscaled),
+    Rival(PROCEDURE, "dilution", "one mask for all steps", change=(("step=k", "step=0"),)),
+    Rival(SCALING, "two-units", "unscaled",
+          change=(("chance @ two_sums / q", "chance @ two_sums"),)),
+    Rival(SCALING, "mean-enumerated", "unscaled", change=(("(w * h) / q", "(w * h)"),)),
+    Rival(SCALING, "mean-sampled", "8-bit coins", rivals.eight_bit_coins),
+    Rival(SCALING, "mean-sampled", "unscaled", rivals.unscaled),
+    Rival(SCALING, "mean-sampled", "scaled twice", rivals.scaled_twice),
+    Rival(SCALING, "mean-exact", "8-bit coins",
+          patch=(("dropout.mask.threshold", lambda p: 256 * round(256 * p)),)),
+    Rival(SCALING, "mean-exact", "scaled by the rate asked for",
+          patch=(("dropout.reference.inverted_scale", lambda p: 1 / (1 - p)),)),
+    Rival(SCALING, "glossary-exercise", "unscaled", rivals.unscaled),
+    Rival(SCALING, "never-both", "q once", change=(("Q * Q * Q * z", "Q * z"),)),
+    Rival(SCALING, "same-function", "same weights",
+          change=(("q * V @ reference", "V @ reference"),)),
+    Rival(SCALING, "gradient-scale", "learning rate / q",
+          change=(("[eta / Q**2]", "[eta / Q]"),)),
+    Rival(SCALING, "learning-rate-sampled", "learning rate / q",
+          change=(('"lr": lr0 / q**2', '"lr": lr0 / q'),)),
+    Rival(SCALING, "after-a-nonlinearity-counted", "unscaled", rivals.unscaled),
+    Rival(SCALING, "low-precision", "scale rounded first", scale_rounded_first),
+    Rival(RIDGE, "penalty-sampled", "8-bit coins", rivals.eight_bit_coins),
+    Rival(RIDGE, "penalty-sampled", "unscaled", rivals.unscaled),
+    Rival(RIDGE, "penalty-enumerated", "penalty off by q²",
+          patch=((f"{PENALTY}.squared_loss_penalty", vanilla_penalty),)),
+    Rival(RIDGE, "first-order", "quadratic for exact",
+          patch=((f"{PENALTY}.expected_logistic_loss", quadratic_for_exact),)),
+    Rival(RIDGE, "quadratic-fails", "quadratic for exact",
+          patch=((f"{PENALTY}.expected_logistic_loss", quadratic_for_exact),)),
+    Rival("06_mc_dropout", "tau-enumerated", "tau off by q²",
+          patch=(("dropout.bayes.precision", off_by_q_squared),)),
+    Rival("06_mc_dropout", "tau", "tau off by q²",
+          patch=(("dropout.bayes.precision", off_by_q_squared),)),
+]  # fmt: skip
 
 
 def refusals(rival: Rival) -> list[str]:
