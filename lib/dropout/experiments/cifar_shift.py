@@ -28,7 +28,7 @@ RATES = (0.1, 0.3, 0.5)
 # Without dropout "between" is "last"; "direct" has another order of layers even then.
 ARMS = [("last", 0.0), ("direct", 0.0)]
 ARMS += [(place, p) for p in RATES for place in ("last", "between", "direct")]
-LRS, BUDGET, STEP, BATCH = (0.005, 0.02, 0.08), 12, 2, 100
+LRS, WIDER, BUDGET, STEP, BATCH = (0.005, 0.02), 4, 12, 2, 100
 TUNING_SEED, SEEDS = seed(100), seeds(3)
 
 
@@ -67,13 +67,21 @@ def train(
 
 
 def choose(p: float, place: str, data: Images, validation: Images) -> dict[str, Any]:
-    """The learning rate and the number of epochs with the least validation loss."""
-    found = []
-    for lr in LRS:
+    """The learning rate and the number of epochs with the least validation loss.
+
+    While the best learning rate is at an end of those tried, one beyond it is tried too.
+    """
+    found, to_try = [], list(LRS)
+    while to_try:
+        lr = to_try.pop()
         run = train(p, place, data, lr=lr, epochs=BUDGET, seed=TUNING_SEED)
         for epoch, model in enumerate(run, start=1):
             if epoch % STEP == 0:
                 found.append((evaluate(model, validation)[0], lr, epoch))
+        if not to_try:
+            best, tried = min(found)[1], [lr for _, lr, _ in found]
+            ends = {min(tried): best / WIDER, max(tried): best * WIDER}
+            to_try = [ends[best]] if best in ends else []
     loss, lr, epochs = min(found)
     return {"lr": lr, "epochs": epochs, "validation_loss": loss}
 
