@@ -70,6 +70,7 @@ EXPECTED_LOGISTIC_LOSS = penalties.expected_logistic_loss
 PRECISION, DROPOUT = bayes.precision, reference.dropout
 
 PROCEDURE, SCALING, RIDGE = "02_procedure", "03_inverted_scaling", "07_ridge_equivalence"
+NOISE, MC = "05_noise_variance", "06_mc_dropout"
 PENALTY = "dropout.theory.penalties"
 RIVALS = [
     Rival("intro", "", "unscaled", rivals.unscaled),
@@ -122,10 +123,25 @@ RIVALS = [
           patch=((f"{PENALTY}.expected_logistic_loss", quadratic_for_exact),)),
     Rival(RIDGE, "quadratic-fails", "quadratic for exact",
           patch=((f"{PENALTY}.expected_logistic_loss", quadratic_for_exact),)),
-    Rival("06_mc_dropout", "tau-enumerated", "tau off by q²",
+    Rival(RIDGE, "penalty-sampled", "p for 1 - p", rivals.keeps_with_p),
+    Rival(RIDGE, "not-white", "weights alone",
+          change=(("second_moment=moments", "second_moment=None"),)),
+    Rival(RIDGE, "lambda", "half the decay", change=(("weight_decay=2 * p", "weight_decay=p"),)),
+    Rival(MC, "tau-enumerated", "tau off by q²",
           patch=(("dropout.bayes.precision", off_by_q_squared),)),
-    Rival("06_mc_dropout", "tau", "tau off by q²",
-          patch=(("dropout.bayes.precision", off_by_q_squared),)),
+    Rival(MC, "tau", "tau off by q²", patch=(("dropout.bayes.precision", off_by_q_squared),)),
+    Rival(MC, "eight-lines", "model.train()",
+          change=(("model.eval().modules()", "model.train().modules()"),)),
+    Rival(MC, "kl", "divergence without q",
+          change=(("q * ell**2 * length**2 / 2", "ell**2 * length**2 / 2"),)),
+    Rival(MC, "does-not-shrink", "ridge by the identity",
+          change=(("np.diag(np.diag(gram))", "N * 0.5 * np.eye(n)"),)),
+    Rival(NOISE, "variance-sampled", "8-bit coins", rivals.eight_bit_coins),
+    Rival(NOISE, "variance-sampled", "unscaled", rivals.unscaled),
+    Rival(NOISE, "variance-enumerated", "variance p q h²",
+          change=(("p / q * layer", "p * q * layer"),)),
+    Rival(NOISE, "not-a-small-p", "without the slope",
+          change=(("cost + p * (h * slope)", "cost + 0 * (h * slope)"),)),
 ]  # fmt: skip
 
 
