@@ -115,7 +115,7 @@ def laws(data: Splits) -> dict[str, Any]:
 
 def averaged(data: Splits) -> dict[str, Any]:
     """Dropout at 0.5 in small batches, the gradient the mean over one mask or over several."""
-    found = {}
+    found: dict[str, Any] = {}
     for masks in MASKS:
         trainer = partial(each, partial(fit_averaged, masks=masks))
         arm = {f"{masks} masks": partial(mlp, 64, 64, 64, 10, p=0.5)}

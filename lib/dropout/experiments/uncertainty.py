@@ -8,6 +8,7 @@ no network was trained or tuned on; test images are looked at once. About four m
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -56,7 +57,7 @@ def sampled(model: nn.Module, x: Tensor, samples: int = SAMPLES) -> Float[Tensor
 def trained(points: list[tuple], numbers: list[int], data: Images) -> list[nn.Sequential]:
     """A network for each point (p, lr, decay, epochs) and seed; all have the same epochs."""
     models, _ = sweep(
-        [lambda p=p: mlp(64, 128, 128, 10, p=p) for p, *_ in points], data, data, seed=numbers,
+        [partial(mlp, 64, 128, 128, 10, p=p) for p, *_ in points], data, data, seed=numbers,
         lr=[lr for _, lr, *_ in points], weight_decay=[decay for _, _, decay, _ in points],
         epochs=points[0][3], every=points[0][3], batch_size=50,
     )  # fmt: skip
