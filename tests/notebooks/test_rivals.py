@@ -70,7 +70,7 @@ EXPECTED_LOGISTIC_LOSS = penalties.expected_logistic_loss
 PRECISION, DROPOUT = bayes.precision, reference.dropout
 
 PROCEDURE, SCALING, RIDGE = "02_procedure", "03_inverted_scaling", "07_ridge_equivalence"
-NOISE, MC = "05_noise_variance", "06_mc_dropout"
+ENSEMBLES, NOISE, MC = "04_ensembles", "05_noise_variance", "06_mc_dropout"
 PENALTY = "dropout.theory.penalties"
 RIVALS = [
     Rival("intro", "", "unscaled", rivals.unscaled),
@@ -115,6 +115,15 @@ RIVALS = [
           change=(('"lr": lr0 / q**2', '"lr": lr0 / q'),)),
     Rival(SCALING, "after-a-nonlinearity-counted", "unscaled", rivals.unscaled),
     Rival(SCALING, "low-precision", "scale rounded first", scale_rounded_first),
+    Rival(ENSEMBLES, "three-units", "unscaled", change=(("bits / q", "bits"),)),
+    Rival(ENSEMBLES, "geometric-derived", "unscaled", change=(("m[j] / q", "m[j]"),)),
+    Rival(ENSEMBLES, "geometric-enumerated", "not renormalised",
+          change=(("ensembles.geometric_mean(S12, chance)[0]", "torch.exp(chance @ log_P)"),)),
+    Rival(ENSEMBLES, "geometric-sampled", "8-bit coins", rivals.eight_bit_coins),
+    Rival(ENSEMBLES, "geometric-sampled", "unscaled", rivals.unscaled),
+    Rival(ENSEMBLES, "linear-enumerated", "unscaled",
+          patch=(("dropout.theory.ensembles.inverted_scale", lambda p: 1.0),)),
+    Rival(ENSEMBLES, "logistic", "half the bound", change=(("12 * 3**0.5", "24 * 3**0.5"),)),
     Rival(RIDGE, "penalty-sampled", "8-bit coins", rivals.eight_bit_coins),
     Rival(RIDGE, "penalty-sampled", "unscaled", rivals.unscaled),
     Rival(RIDGE, "penalty-enumerated", "penalty off by q²",
