@@ -32,7 +32,7 @@ def curve(
     )
 
 
-def network(ax: Axes, kept: list[Bool[np.ndarray, "units"]]) -> None:
+def network(ax: Axes, kept: list[Bool[np.ndarray, "_"]]) -> None:
     """A network of one column of units a layer; a dropped unit is hollow and has no connections."""
     places = [
         [(layer, unit - (len(units) - 1) / 2) for unit in range(len(units))]

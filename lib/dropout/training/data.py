@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Int64
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -35,7 +35,7 @@ DIGITS_TRAIN, DIGITS_VALIDATION, DIGITS_TEST = 1000, 297, 500
 class Images:
     """Labelled images: a row of pixels in [0, 1] and a class for each."""
 
-    x: Float64[Tensor, "n pixels"]
+    x: Float[Tensor, "n *pixels"]
     y: Int64[Tensor, "n"]
 
 
