@@ -33,25 +33,28 @@ class Chapter:
                     self.code_after[label].append(cell.source)
             elif cell.cell_type == "markdown":
                 self.text += cell.source + "\n"
-                labels = self._read(cell.source, labels)
+                labels, found = read_labels(cell.source, labels)
+                self.code_after |= {label: [] for label in found}
         self.settles = {
             claim for line in SETTLED_HERE.findall(self.text) for claim in CLAIM_ROLE.findall(line)
         }
 
-    def _read(self, markdown: str, labels: list[str]) -> list[str]:
-        """The labels that hold at the end of a cell, given those that held at its start."""
-        follows_label = fenced = False
-        for line in filter(None, map(str.strip, markdown.splitlines())):
-            if line.startswith("```"):
-                fenced = not fenced
-            label = None if fenced else TARGET.fullmatch(line)
-            if label:
-                self.code_after[label[1]] = []
-                labels = [*labels, label[1]] if follows_label else [label[1]]
-            elif HEADING.match(line) and not fenced and not follows_label:
-                labels = []
-            follows_label = bool(label)
-        return labels
+
+def read_labels(markdown: str, labels: list[str]) -> tuple[list[str], list[str]]:
+    """The labels that hold at the end of a cell, given those at its start; and all that it sets."""
+    follows_label = fenced = False
+    found = []
+    for line in filter(None, map(str.strip, markdown.splitlines())):
+        if line.startswith("```"):
+            fenced = not fenced
+        label = None if fenced else TARGET.fullmatch(line)
+        if label:
+            found.append(label[1])
+            labels = [*labels, label[1]] if follows_label else [label[1]]
+        elif HEADING.match(line) and not fenced and not follows_label:
+            labels = []
+        follows_label = bool(label)
+    return labels, found
 
 
 def problems(root: Path) -> list[str]:

@@ -5,8 +5,6 @@ import torch
 from torch import Generator
 
 from dropout.experiments.why_it_helps import (
-    Arm,
-    batch_coins,
     changing_partners,
     coins,
     fixed_partners,
@@ -52,13 +50,6 @@ def test_fixed_partners_share_a_coin_and_changing_ones_do_so_by_chance():
     assert torch.equal(kept % 8, torch.zeros_like(kept))  # whole groups only
 
 
-def test_one_mask_for_all_images_is_one():
-    h = torch.ones(2, 5, 64, dtype=torch.float64)
-    made = batch_coins(h, 0.5, Generator().manual_seed(1))
-    assert made.shape == (2, 1, 64)
-    assert not torch.equal(made[0], made[1])
-
-
 @pytest.mark.parametrize("size", [1, 8])
 def test_the_formula_is_half_the_variance_times_the_second_derivatives(data, size):
     """Of the loss with respect to what multiplies a group of units, by automatic differentiation.
@@ -82,17 +73,6 @@ def test_the_formula_is_half_the_variance_times_the_second_derivatives(data, siz
             hessian = torch.autograd.functional.hessian(loss, ones)
             expected += p / (1 - p) / 2 * hessian.diagonal().sum().item() / len(data.y)
     assert penalty.item() == pytest.approx(expected, rel=1e-9)
-
-
-def test_restored_noise_has_mean_zero(data):
-    """With one mask a step nothing was averaged away, and nothing is added."""
-    weights = [part.requires_grad_() for part in fresh([3], like=data.x)]
-    x, y = data.x[None], data.y[None]
-    plain, restored = (
-        arm.gradient(weights, x, y, Generator().manual_seed(2))
-        for arm in (Arm(coins), Arm(coins, restored=True))
-    )
-    assert all(torch.equal(a, b) for a, b in zip(plain, restored, strict=True))
 
 
 def test_a_network_without_masks_is_measured_as_it_is(data):

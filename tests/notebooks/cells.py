@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-from tests.book.ledger_rules import HEADING, TARGET
+from tests.book.ledger_rules import read_labels
 from tests.notebooks import normalise
 
 
@@ -37,28 +37,16 @@ class Checks:
 
 def code_cells(path: Path) -> list[Cell]:
     """The code cells of a notebook, each with the last label before it."""
-    found, label = [], ""
+    found: list[Cell] = []
+    labels: list[str] = []
     for cell in normalise.read(path).cells:
         if cell.cell_type == "markdown":
-            label = _last_label(cell.source, label)
+            labels, _ = read_labels(cell.source, labels)
         elif cell.cell_type == "code":
             tags = frozenset(cell.metadata.get("tags", []))
+            label = labels[-1] if labels else ""
             found.append(Cell(len(found) + 1, label, tags, cell.source))
     return found
-
-
-def _last_label(markdown: str, label: str) -> str:
-    fenced = labelled = False
-    for line in filter(None, map(str.strip, markdown.splitlines())):
-        if line.startswith("```"):
-            fenced = not fenced
-        target = None if fenced else TARGET.fullmatch(line)
-        if target:
-            label = target[1]
-        elif HEADING.match(line) and not fenced and not labelled:
-            label = ""
-        labelled = bool(target)
-    return label
 
 
 def digest(cells: list[Cell]) -> str:

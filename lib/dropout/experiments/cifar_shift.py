@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from dropout.experiments.batch_norm import scores
@@ -20,7 +19,7 @@ from dropout.experiments.results import write
 from dropout.nn import Dropout
 from dropout.theory.variance_shift import measure, reestimate
 from dropout.training.data import Images, cifar10
-from dropout.training.loops import evaluate
+from dropout.training.loops import evaluate, train_epoch
 from dropout.training.seeds import seed, seeds
 
 TRAIN, VALIDATION = 6000, 2000
@@ -58,11 +57,7 @@ def train(
     model = network(p, place)
     optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     for _ in range(epochs):
-        model.train()
-        for batch in torch.randperm(len(data.y)).split(BATCH):
-            optimiser.zero_grad()
-            cross_entropy(model(data.x[batch]), data.y[batch]).backward()
-            optimiser.step()
+        train_epoch(model, optimiser, data, BATCH)
         yield model
 
 

@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import nn
-from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from dropout.experiments.batch_norm import arms, network
 from dropout.experiments.results import write
 from dropout.theory.variance_shift import reestimate
 from dropout.training.data import Images, digits
-from dropout.training.loops import evaluate
+from dropout.training.loops import evaluate, train_epoch
 from dropout.training.seeds import seeds
 
 WATCHED = (
@@ -62,11 +61,7 @@ def watch(
         normed = any(isinstance(layer, nn.BatchNorm1d) for layer in model)
         optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
         for epoch in range(epochs):
-            model.train()
-            for batch in torch.randperm(len(train.y)).split(BATCH):
-                optimiser.zero_grad()
-                cross_entropy(model(train.x[batch]), train.y[batch]).backward()
-                optimiser.step()
+            train_epoch(model, optimiser, train, BATCH)
             if epoch >= epochs - last:
                 twins = _anew(model, train) if normed else []
                 seen.append([evaluate(m, validation)[0] for m in (model, *twins)])

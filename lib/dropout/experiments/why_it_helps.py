@@ -38,11 +38,6 @@ def coins(h: Float[Tensor, "networks batch units"], p: float, generator: Generat
     return (torch.rand(h.shape, generator=generator) >= p).to(h) / (1 - p)
 
 
-def batch_coins(h: Float[Tensor, "networks batch units"], p: float, generator: Generator) -> Tensor:
-    """A coin for each unit, the same for all images of the step."""
-    return coins(h[:, :1], p, generator)
-
-
 def gaussian(h: Float[Tensor, "networks batch units"], p: float, generator: Generator) -> Tensor:
     """Normal noise of the coins' variance: no unit is ever missing."""
     return 1 + noise_variance(p) ** 0.5 * torch.randn(h.shape, generator=generator).to(h)
@@ -127,14 +122,11 @@ def penalties(weights: Weights, x: Tensor, p: float, size: int = 1) -> tuple[Ten
 class Arm:
     """What is done to the activations in training: noise at rate p, averaged over `masks` a step.
 
-    `restored` adds the gradient noise of one mask a step that averaging has taken away: the scaled
-    difference of two gradients of one mask each, of mean 0. `formula` is the group size of
-    `penalties`, which then takes the place of noise.
+    `formula` is the group size of `penalties`, which then takes the place of noise.
     """
 
     noise: Noise | None = None
     masks: int = 1
-    restored: bool = False
     formula: int | None = None
     p: float = 0.5
     decay: float = 0.0
@@ -144,19 +136,10 @@ class Arm:
         if self.formula:
             scores, penalty = penalties(weights, x, self.p, self.formula)
             return list(torch.autograd.grad((losses(scores, y) + penalty).sum(), weights))
-        grad = self._sampled(weights, x, y, self.masks, generator)
-        if self.restored:
-            scale = ((1 - 1 / self.masks) / 2) ** 0.5
-            for sign in (scale, -scale):
-                one = self._sampled(weights, x, y, 1, generator)
-                grad = [a + sign * b for a, b in zip(grad, one, strict=True)]
-        return grad
-
-    def _sampled(self, weights, x, y, masks, generator):
         make = self.noise
         noise = (lambda h: make(h, self.p, generator)) if make else None
-        _, _, scores = layers(weights, x.repeat(1, masks, 1), noise)
-        return list(torch.autograd.grad(losses(scores, y.repeat(1, masks)).sum(), weights))
+        _, _, scores = layers(weights, x.repeat(1, self.masks, 1), noise)
+        return list(torch.autograd.grad(losses(scores, y.repeat(1, self.masks)).sum(), weights))
 
 
 def train(

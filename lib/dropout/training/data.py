@@ -33,7 +33,7 @@ DIGITS_TRAIN, DIGITS_VALIDATION, DIGITS_TEST = 1000, 297, 500
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images: a row of pixels in [0, 1] and a class for each."""
+    """Labelled images: for each its pixels, as a rule a row of numbers in [0, 1], and a class."""
 
     x: Float[Tensor, "n *pixels"]
     y: Int64[Tensor, "n"]

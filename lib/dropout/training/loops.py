@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float64
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from dropout.nn import Dropout
 from dropout.training.data import Images
@@ -85,15 +86,25 @@ def fit(
         )
         measured = []
         for epoch in range(1, epochs + 1):
-            model.train()
-            for batch in torch.randperm(len(train.y)).split(batch_size or len(train.y)):
-                optimiser.zero_grad()
-                cross_entropy(model(train.x[batch]), train.y[batch]).backward()
-                optimiser.step()
+            train_epoch(model, optimiser, train, batch_size)
             if epoch % every == 0:
                 measured.append([*evaluate(model, train), *evaluate(model, validation)])
     train_loss, train_accuracy, validation_loss, validation_accuracy = np.array(measured).T
     return model, History(train_loss, validation_loss, train_accuracy, validation_accuracy)
+
+
+def train_epoch(
+    model: nn.Module, optimiser: Optimizer, train: Images, batch_size: int | None = None
+) -> None:
+    """One pass over the examples in a drawn order, a step a batch; batch_size None is full batch.
+
+    The order and the masks come from PyTorch's generator. The model is left in training mode.
+    """
+    model.train()
+    for batch in torch.randperm(len(train.y)).split(batch_size or len(train.y)):
+        optimiser.zero_grad()
+        cross_entropy(model(train.x[batch]), train.y[batch]).backward()
+        optimiser.step()
 
 
 def check_every(every: int, epochs: int) -> None:
