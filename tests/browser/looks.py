@@ -9,7 +9,7 @@ MAY_SCROLL[320] = MAY_SCROLL[390]
 # Boxes of the article whose content is wider than they are, and hidden or reached by scrolling
 # only; and what sticks out at the right of the article or of the window.
 CLIPPED = """allowed => {
-  const article = document.querySelector("article.bd-article");
+  const article = document.querySelector("article.bd-article") ?? document.querySelector("main");
   const window_ = document.documentElement.clientWidth;
   const edge = Math.min(article.getBoundingClientRect().right, window_);
   const found = [];

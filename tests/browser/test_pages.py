@@ -41,9 +41,10 @@ class Visit:
             self.page.set_viewport_size(viewport)
             self.page.wait_for_timeout(400)  # the theme marks scrolling boxes 0.3 s after a resize
         self.page.wait_for_function("t => document.documentElement.dataset.theme === t", arg=theme)
-        # Colours that are still fading would be measured half-way.
-        self.page.evaluate(
-            "() => Promise.allSettled(document.getAnimations().map((each) => each.finished))"
+        # Colours that are still fading would be measured half-way. Their state is asked for, since
+        # `finished` never comes for what stands in a closed fold.
+        self.page.wait_for_function(
+            "() => document.getAnimations().every((each) => each.playState !== 'running')"
         )
 
 

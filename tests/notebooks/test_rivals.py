@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import pytest
 import torch
 from scipy.special import expit
+from torch.optim.swa_utils import update_bn
 
 from dropout import bayes, reference
-from dropout.theory import penalties
+from dropout.theory import penalties, variance_shift
+from dropout.training import loops
 from tests import rivals
 from tests.notebooks import cells, normalise
 
@@ -65,16 +67,45 @@ def one_mask_in_a_draw(x, p=0.5, training=True, inplace=False, **options):
     return x * rivals.RIGHT(torch.ones_like(x[:, :1]), p, training, **options)
 
 
+def shift_with_p_for_p_over_q(mean, covariance, weight, p):
+    return THROUGH_WEIGHTS(mean, covariance, weight, p / (1 + p))
+
+
+def shift_without_the_mean(mean, covariance, weight, p):
+    return THROUGH_WEIGHTS(0 * mean, covariance, weight, p)
+
+
+def shift_of_infinite_width(units, p, weight=None):
+    """The proposition's limit for a large layer, where ten units are asked."""
+    c, v = units.mean(1), units.var(1)
+    return v / (v + p / (1 - p) * (c**2 + v))
+
+
+def dropout_left_on(model, batches):
+    update_bn(batches, model)
+    return model.eval()
+
+
+def without_dropout(*widths, p=0.0):
+    return MLP(*widths)
+
+
+THROUGH_WEIGHTS, MLP = variance_shift.through_weights, loops.mlp
 SQUARED_LOSS_PENALTY = penalties.squared_loss_penalty
 EXPECTED_LOGISTIC_LOSS = penalties.expected_logistic_loss
 PRECISION, DROPOUT = bayes.precision, reference.dropout
 
 PROCEDURE, SCALING, RIDGE = "02_procedure", "03_inverted_scaling", "07_ridge_equivalence"
 ENSEMBLES, NOISE, MC = "04_ensembles", "05_noise_variance", "06_mc_dropout"
-PENALTY = "dropout.theory.penalties"
+OVERFITTING, TENSION, WHY = "01_overfitting", "08_batch_norm_tension", "09_why_it_helps"
+PENALTY, SHIFT = "dropout.theory.penalties", "dropout.theory.variance_shift"
 RIVALS = [
     Rival("intro", "", "unscaled", rivals.unscaled),
     Rival("intro", "", "scaled twice", rivals.scaled_twice),
+    Rival(OVERFITTING, "forgotten-eval-trained", "no dropout",
+          change=(("trained = network(0.5)", "trained = network(0.0)"),)),
+    Rival(OVERFITTING, "one-line", "no dropout",
+          patch=(("dropout.training.loops.mlp", without_dropout),)),
     Rival(PROCEDURE, "by-hand", "unscaled", change=(("(tosses * h / q)", "(tosses * h)"),)),
     Rival(PROCEDURE, "four-lines", "unscaled", change=(("keep, h / q, 0.0", "keep, h, 0.0"),)),
     Rival(PROCEDURE, "thinned-network", "unscaled",
@@ -151,6 +182,32 @@ RIVALS = [
           change=(("p / q * layer", "p * q * layer"),)),
     Rival(NOISE, "not-a-small-p", "without the slope",
           change=(("cost + p * (h * slope)", "cost + 0 * (h * slope)"),)),
+    Rival(TENSION, "mend", "dropout left on",
+          change=(("model.eval()\n    for layer", "model.train()\n    for layer"),)),
+    Rival(TENSION, "shift-derived", "without the mean",
+          change=(("lambda e: c**2 + v", "lambda e: v"),)),
+    Rival(TENSION, "shift-derived", "width alone",
+          change=(("rho * (d * cos2 - 1)", "rho * (d - 1)"),)),
+    Rival(TENSION, "shift-enumerated", "p for p/q",
+          patch=((f"{SHIFT}.through_weights", shift_with_p_for_p_over_q),)),
+    Rival(TENSION, "shift-enumerated", "without the mean",
+          patch=((f"{SHIFT}.through_weights", shift_without_the_mean),)),
+    Rival(TENSION, "shift-sampled", "unscaled", rivals.unscaled),
+    Rival(TENSION, "shift-sampled", "scaled twice", rivals.scaled_twice),
+    Rival(TENSION, "shift-sampled", "p for 1 - p", rivals.keeps_with_p),
+    Rival(TENSION, "live", "dropout left on", patch=((f"{SHIFT}.reestimate", dropout_left_on),)),
+    Rival(TENSION, "layer-norm-enumerated", "formula for many units",
+          patch=((f"{SHIFT}.before_layer_norm", shift_of_infinite_width),)),
+    Rival(WHY, "conspiracy-derived", "unscaled",
+          change=(("m[i] * c_[i] / q_", "m[i] * c_[i]"),)),
+    Rival(WHY, "conspiracy-enumerated", "changing partners never met",
+          change=(("(b - 1) / (len(c) - 1)", "0"),)),
+    Rival(WHY, "conspiracy-sampled", "unscaled", rivals.unscaled),
+    Rival(WHY, "conspiracy-sampled", "p for 1 - p", rivals.keeps_with_p),
+    Rival(WHY, "conspiracy-sampled", "fixed for changing partners",
+          change=((".argsort(1)", ".argsort(1) * 0 + np.arange(6)"),)),
+    Rival(WHY, "small-version", "formula without its penalty",
+          patch=(("dropout.experiments.why_it_helps.noise_variance", lambda p: 0.0),)),
 ]  # fmt: skip
 
 

@@ -33,8 +33,8 @@ GAINS = {"ReLU": 2**0.5, "tanh": 1.0, "linear": 1.0}  # keep the activations' si
 COUNTED_P = 0.5
 COUNTED = {2: {1: 400, 2: 400, 4: 400, 6: 200, 8: 80}, 4: {1: 400, 2: 400, 3: 400, 4: 80}}
 DEPTHS, WIDTHS, RATES, NETWORKS = (2, 4, 8), (16, 64, 256), (0.1, 0.2, 0.5), 60
-P, WIDTH, TRAINED = 0.2, 32, {"tanh": (2, 4, 8), "ReLU": (2, 4)}
-LRS, EPOCHS, EVERY = (0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2), 800, 20
+P, WIDTH, TRAINED = 0.2, 32, {"tanh": DEPTHS, "ReLU": DEPTHS}
+LRS, EPOCHS, EVERY = tuple(0.2 / 2**k for k in range(8)), 1200, 20
 TUNING_SEEDS, SEEDS = range(100, 103), range(10)
 
 

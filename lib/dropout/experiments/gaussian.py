@@ -23,12 +23,12 @@ from dropout.training.data import Images, digits
 from dropout.training.loops import History, evaluate, fit, mlp
 from dropout.training.seeds import seeds
 
-SPLITS, TUNING, FRESH = seeds(2, first=500), seeds(1, first=600), seeds(4, first=700)
+SPLITS, TUNING, FRESH = seeds(3, first=500), seeds(3, first=600), seeds(5, first=700)
 RATES = (0.2, 0.5)
-GRID: dict[str, Any] = {"lrs": (0.02, 0.06, 0.2), "epochs": 300, "every": 20}
+GRID: dict[str, Any] = {"lrs": (0.006, 0.02, 0.06, 0.2), "epochs": 500, "every": 20}
 STEPS: dict[str, Any] = {
-    "lrs": (0.003, 0.01, 0.03),
-    "epochs": 40,
+    "lrs": (0.003, 0.01, 0.03, 0.1),
+    "epochs": 60,
     "every": 5,
     "batch_size": 20,
 }

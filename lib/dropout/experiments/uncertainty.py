@@ -27,8 +27,8 @@ from dropout.training.loops import mlp
 from dropout.training.seeds import seed, seeds
 from dropout.training.sweep import sweep
 
-RATES, LRS, DECAYS = (0.1, 0.25, 0.5), (0.03, 0.1, 0.3), (0.0, 1e-3, 3e-3)
-EPOCHS = (80, 160, 320)
+RATES, LRS, DECAYS = (0.1, 0.25, 0.5, 0.7), (0.01, 0.03, 0.1, 0.3), (0.0, 1e-3, 3e-3, 1e-2)
+EPOCHS = (80, 160, 320, 640)
 GRID = {"p": (0.0, *RATES), "lr": LRS, "weight_decay": DECAYS, "epochs": EPOCHS}
 TRAIN, CALIBRATION, MEMBERS, SAMPLES = 300, 200, 5, 100
 TUNING_SEEDS, BLOCKS, REPEATS, RESAMPLES = 2, 2, 5, 200

@@ -272,13 +272,15 @@ ARMS: dict[str, tuple[Arm, ...]] = {
     "no dropout": (Arm(),),
     "dropout": (DROPOUT,),
     "Gaussian noise": (Arm(gaussian),),
+    "8 masks a step": (Arm(coins, masks=8),),
     "formula": (Arm(formula=1),),
+    "formula for groups of 8": (Arm(formula=8),),
     **{f"fixed partners {n}": (Arm(fixed_partners(n)),) for n in (2, 4, 8, 16)},
     **{f"changing partners {n}": (Arm(changing_partners(n)),) for n in (2, 4, 8, 16)},
     "weight decay": tuple(Arm(decay=decay) for decay in (1e-3, 3e-3, 1e-2)),
 }
 SETS, IMAGES, NETWORKS = 5, 200, 3  # networks for each training set
-LRS, STEPS, EVERY, PATIENCE = (0.02, 0.05, 0.1, 0.2), 600, 20, 1.1
+LRS, STEPS, EVERY, PATIENCE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4), 2000, 20, 1.1
 TUNING, FRESH = seeds(SETS, first=200), seeds(NETWORKS * SETS, first=300)
 
 
