@@ -1,7 +1,7 @@
 """Dropout right before batch norm, with weights between, or after the last one: a small convnet.
 
 CIFAR-10, 6,000 images for training. `python -m dropout.experiments.cifar_shift` needs the data
-(see `dropout.training.data.cifar10`) and about twenty minutes of one core; the result is stored as
+(see `dropout.training.data.cifar10`) and about half an hour of one core; the result is stored as
 "cifar_shift".
 """
 
