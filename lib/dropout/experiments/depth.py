@@ -4,7 +4,7 @@
 
 Only the scores matter to a softmax, up to what is the same for all classes. So the gap is that of
 the centred scores: ‖E S(m) - S_scaled‖ / ‖S_scaled‖, with both squares summed over inputs and
-networks before they are divided. About ten minutes on one core.
+networks before they are divided. About half an hour on one core.
 """
 
 from collections.abc import Sequence
