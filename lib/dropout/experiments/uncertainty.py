@@ -4,7 +4,8 @@
 
 One pass, MC dropout and an ensemble of five, each also with a temperature and with split conformal
 sets. The points are chosen on validation images; temperature and sets are fitted on others, which
-no network was trained or tuned on; test images are looked at once. About a quarter of an hour on one core.
+no network was trained or tuned on; test images are looked at once. About a quarter of an hour on
+one core.
 """
 
 from collections.abc import Callable
