@@ -280,7 +280,7 @@ ARMS: dict[str, tuple[Arm, ...]] = {
     "weight decay": tuple(Arm(decay=decay) for decay in (1e-3, 3e-3, 1e-2)),
 }
 SETS, IMAGES, NETWORKS = 5, 200, 3  # networks for each training set
-LRS, STEPS, EVERY, PATIENCE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4), 2000, 20, 1.1
+LRS, STEPS, EVERY, PATIENCE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2), 2000, 20, 1.1
 TUNING, FRESH = seeds(SETS, first=200), seeds(NETWORKS * SETS, first=300)
 
 
