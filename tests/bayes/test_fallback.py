@@ -71,6 +71,25 @@ def test_buffers_written_in_place_start_anew_for_each_sample():
     assert not model[1].sum
 
 
+def test_packed_sequences_run_by_pytorchs_kernels():
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.dropout = nn.GRU(4, 6, batch_first=True).double(), nn.Dropout()
+
+        def forward(self, x, lengths):
+            options = {"batch_first": True, "enforce_sorted": False}
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths.tolist(), **options)
+            return self.dropout(self.rnn(packed)[1][-1])
+
+    model, x = Packed(), inputs(3, 5, 4)
+    with pytest.warns(UserWarning, match="vmap cannot take this model"):
+        drawn = predict(model, {"x": x, "lengths": torch.tensor([5, 3, 2])}, 7, key=KEY)
+    last = torch.cat([model.rnn(x[i : i + 1, :n])[1][-1] for i, n in enumerate((5, 3, 2))])
+    expected = predict(nn.Dropout(), last, 7, key=KEY)
+    assert torch.allclose(drawn, expected, rtol=0, atol=1e-12)
+
+
 def test_an_error_of_the_model_is_its_own():
     def fails(self, h):
         if (h == 0).any():

@@ -84,20 +84,37 @@ def test_an_error_half_way_leaves_the_model_as_it_was():
     assert not any(layer.training for layer in model.modules())
 
 
-def test_parameters_that_a_forward_assigns_or_renormalises_stay():
-    embedding = nn.Embedding(9, 6, max_norm=0.5).double()
+class Assigned(nn.Linear):
+    def forward(self, x):
+        self.weight.data = self.weight.data.renorm(2, 0, 0.1)
+        return super().forward(x)
 
-    class Constrained(nn.Linear):
-        def forward(self, x):
-            self.weight.data = self.weight.data.renorm(2, 0, 0.1)
-            return super().forward(x)
 
-    model = nn.Sequential(embedding, Constrained(6, 3).double(), nn.Dropout())
+class Clamped(nn.Linear):
+    def forward(self, x):
+        torch._foreach_mul_([self.weight.data], 0.5)
+        with torch.no_grad():
+            self.bias[:2].clamp_(-0.1, 0.1)
+        return super().forward(x)
+
+
+@pytest.mark.filterwarnings("ignore:torch.vmap cannot take this model")
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (Assigned(6, 3).double(), inputs(4, 6)),
+        (Clamped(6, 3).double(), inputs(4, 6)),
+        (nn.Embedding(9, 6, max_norm=0.5).double(), torch.arange(8).reshape(2, 4)),
+        (nn.EmbeddingBag(9, 6, max_norm=0.5).double(), torch.arange(8).reshape(2, 4)),
+    ],
+)
+def test_parameters_that_a_forward_writes_into_stay(layer, x):
+    model = nn.Sequential(layer, nn.Dropout())
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    tokens = torch.arange(8).reshape(2, 4)
-    drawn = predict(model, tokens, 2, key=KEY)
+    drawn = predict(model, x, 2, key=KEY)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    plain = model[:2](tokens)  # writes
+    plain = layer(x)  # writes
+    assert not all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     kept = drawn != 0
     assert torch.allclose(drawn[kept], 2 * plain.expand_as(drawn)[kept], rtol=0, atol=1e-12)
 

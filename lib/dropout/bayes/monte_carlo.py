@@ -77,7 +77,7 @@ def predict(
 
     A model that torch.vmap cannot take, such as one whose way depends on values of the data, runs
     sample by sample and input by input, with the same masks and a warning. What a model does
-    `if self.training` is not done. A forward that writes into parameters in place is not undone.
+    `if self.training` is not done.
 
     Raises TypeError for a model, an x or an output of another kind. Raises ValueError for a dropout
     that it cannot sample: inside nn.LSTM, nn.GRU and nn.RNN (`VariationalRNN` can be sampled),
@@ -199,7 +199,7 @@ class _Networks:
 
     def __init__(self, model: nn.Module, arguments: Any, shared: Mapping, key: MaskKey) -> None:
         self.model, self.shared, self.key = model, shared, key
-        self.vectorised = True
+        self.vectorised, self.writes = True, False
         self.largest, self.output = self._probe(arguments)
         self.axes = self._axes(arguments)
 
@@ -227,7 +227,7 @@ class _Networks:
         return self._run_one_by_one(arguments, first, end)
 
     def _run_together(self, arguments: Any, first: int, end: int) -> list[Tensor]:
-        model = _ready(self.model)
+        model = _ready(self.model, self.writes)
 
         def network(sample: Tensor) -> list[Tensor]:
             def output(*example: Tensor) -> list[Tensor]:
@@ -258,7 +258,7 @@ class _Networks:
         for a sampler only in a transform.
         """
         batch = rebuilt(arguments, [leaf[inputs] for leaf in tensors(arguments)])
-        model, found = _ready(self.model), []
+        model, found = _ready(self.model, self.writes), []
 
         def note(nothing):
             found.append(self._forward(model, batch, sampler))
@@ -282,8 +282,11 @@ class _Networks:
         """The bytes of the largest tensor before the first dropout and after, and the output."""
         sampler = _NoSampler(self.key)
         try:
-            with _Sizes(sampler) as sizes:
+            with _Watch(sampler, self.model) as watch:
                 output = self._run_alone(arguments, [0], sampler)
+        except _ParameterWrittenError:
+            self.writes = True
+            return self._probe(arguments)
         except Exception as error:
             try:
                 self._among_others(arguments)
@@ -298,7 +301,7 @@ class _Networks:
         mapped(_check_leaf, output)
         if not tensors(output):
             raise TypeError("model must return at least one tensor, got none")
-        return sizes.largest, output
+        return watch.largest, output
 
     def _axes(self, arguments: Any) -> list[int | None]:
         """Which axis of each tensor is that of the inputs; None where a batch of one loses it."""
@@ -391,8 +394,6 @@ class _Sampler(TorchFunctionMode):
             return _drop(DROPOUTS[function], *args, **kwargs)
         if function is F.linear:
             return _linear(*args, **kwargs)
-        if function is F.embedding:
-            return _embedding(*args, **kwargs)
         if function is F.scaled_dot_product_attention:
             return _attention(*args, **kwargs)
         if function is F.multi_head_attention_forward:
@@ -485,21 +486,6 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     return _Linear.apply(input, weight, bias)
 
 
-def _embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    *_,
-    **__,
-) -> Tensor:
-    """PyTorch's `embedding`, which would write rows that it scales to max_norm into the weight."""
-    if max_norm is not None:
-        weight = weight.renorm(norm_type, 0, max_norm)
-    return F.embedding(input, weight, padding_idx)
-
-
 def _drop(function: Callable[..., Tensor], input: Tensor, p: float = 0.5, *_, **__) -> Tensor:
     return function(input, p)  # whether in training, and whether in place, is not the caller's say
 
@@ -570,28 +556,52 @@ def _drops(layer: nn.Module) -> bool:
     return isinstance(layer, _DropoutNd) or {"key", "generator"} <= vars(layer).keys()
 
 
-def _ready(model: nn.Module) -> Any:
+def _ready(model: nn.Module, writes: bool) -> Any:
     """A twin in evaluation but for what drops, without the kernels that torch.vmap cannot take."""
-    copy = twin(model)
+    copy = twin(model, writes)
     for layer in copy.modules():
         layer.training = _drops(layer)
         if isinstance(layer, RNNBase):
-            layer.__dict__["forward"] = VariationalRNN(layer, 0.0).unrolled
+            layer.__dict__["forward"] = _unrolled(layer)
         elif isinstance(layer, nn.TransformerEncoder):
             layer.use_nested_tensor = False
     return copy
 
 
-class _Sizes(TorchDispatchMode):
-    """The bytes of the largest new tensor, before the first dropout and from there on."""
+def _unrolled(rnn: RNNBase) -> Callable:
+    loop = VariationalRNN(rnn, 0.0).unrolled
 
-    def __init__(self, sampler: _NoSampler) -> None:
+    def forward(input, hx=None):
+        return loop(input, hx) if isinstance(input, Tensor) else type(rnn).forward(rnn, input, hx)
+
+    return forward
+
+
+class _Watch(TorchDispatchMode):
+    """The bytes of the largest new tensor, before the first dropout and from there on.
+
+    Stops a forward that would write into the model's parameters.
+    """
+
+    def __init__(self, sampler: _NoSampler, model: nn.Module) -> None:
         super().__init__()
         self.sampler, self.largest = sampler, [1, 1]
+        self.places = {p.untyped_storage().data_ptr() for p in model.parameters()} - {0}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function._schema.is_mutable and self._writes(function, args):
+            raise _ParameterWrittenError
         out = function(*args, **(kwargs or {}))
         if isinstance(out, Tensor) and not function._schema.returns[0].alias_info:
             size, dropping = out.numel() * out.element_size(), self.sampler.dropping
             self.largest[dropping] = max(size, self.largest[dropping])
         return out
+
+    def _writes(self, function, args) -> bool:
+        pairs = zip(function._schema.arguments, args, strict=False)
+        written = [value for a, value in pairs if a.alias_info and a.alias_info.is_write]
+        return any(t.untyped_storage().data_ptr() in self.places for t in tensors(written))
+
+
+class _ParameterWrittenError(Exception):
+    pass

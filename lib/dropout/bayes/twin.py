@@ -14,15 +14,18 @@ ATOMS = {type(None), bool, int, float, str}
 MAPPINGS = {dict, OrderedDict, defaultdict}
 
 
-def twin(model: Module) -> Any:
+def twin(model: Module, own_parameters: bool = False) -> Any:
     """A model with layers, buffers and attributes of its own, and parameters in the same memory.
 
-    What a forward assigns, appends or counts up goes to the twin. Layers that share a parameter
-    share it there too; what is bound to a layer, a patched forward or a hook, is bound to its twin.
-    Twins of compiled models are not compiled. Objects of other classes, locks among them, are
-    shared.
+    With `own_parameters` those are copies too, for a model that writes into them. What a forward
+    assigns, appends or counts up goes to the twin. Layers that share a parameter share it there
+    too; what is bound to a layer, a patched forward or a hook, is bound to its twin. Twins of
+    compiled models are not compiled. Objects of other classes, locks among them, are shared.
     """
-    return _copy(model, {})
+    memo: dict[int, Any] = {}
+    if own_parameters:
+        memo = {id(p): Parameter(p.detach().clone(), p.requires_grad) for p in model.parameters()}
+    return _copy(model, memo)
 
 
 def _copy(value: Any, memo: dict[int, Any]) -> Any:
