@@ -92,13 +92,29 @@ class Recurrent(nn.Module):
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_recurrent_networks_can_be_sampled(kind, wrap):
     rnn = kind(6, 5, num_layers=2, bidirectional=True, batch_first=True)
-    model = Recurrent(wrap(rnn)).double()
+    model = Recurrent(wrap(rnn)).double().eval()
     x = inputs(1, 7, 6).expand(2, 7, 6)
     drawn = predict(model, x, 10, key=KEY)
     assert (drawn[:, 0] - drawn[:, 1]).abs().max() < 1e-12
     locked = drawn == 0
     assert (locked == locked[:, :, :1]).all()
     assert "forward" not in vars(rnn)
+
+
+def test_weights_drop_though_the_model_is_in_evaluation():
+    rnn = ours.WeightDrop(nn.LSTM(6, 5, batch_first=True), 0.5).double().eval()
+    drawn = predict(nn.Sequential(rnn, Calls(lambda self, out: out[0])), inputs(2, 7, 6), 10)
+    assert (drawn.std(0)[:, 1:] > 0).all()
+
+
+def test_heads_of_keys_may_be_shared():
+    q, k, v = inputs(2, 4, 5, 3), inputs(1, 2, 6, 3), inputs(1, 2, 6, 3) + 1
+    attend = Calls(
+        lambda self, x: F.scaled_dot_product_attention(x, k, v, dropout_p=0.0, enable_gqa=True)
+    )
+    plain = F.scaled_dot_product_attention(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1))
+    drawn = predict(nn.Sequential(attend, nn.Dropout(0.0)), q, 2, key=KEY)
+    assert torch.allclose(drawn, plain.expand_as(drawn), rtol=0, atol=1e-12)
 
 
 def test_a_recurrent_network_without_its_fused_kernel_computes_the_same():

@@ -12,28 +12,24 @@ All of it runs on twins of the model, a new one for each run: the model itself i
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import copysign
 from numbers import Integral
-from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.jit import ScriptModule
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.rnn import RNNBase
 from torch.nn.parameter import is_lazy
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dropout import functional
+from dropout.bayes.samplers import Off, One, Sampler, Together
 from dropout.bayes.tree import mapped, rebuilt, tensors
 from dropout.bayes.twin import twin
 from dropout.layers.drop_path import StochasticDepth
 from dropout.layers.recurrent import VariationalRNN
 from dropout.mask import MaskKey
-from dropout.op import SAMPLER, coins, draw_seed
+from dropout.op import SAMPLER, draw_seed
 
 MEMORY = 1 << 26
 LIVE = 4  # tensors of the largest size that are alive at a time, about: input, output and two more
@@ -126,37 +122,6 @@ def predict(
     return rebuilt(networks.output, [_joined(parts, axis) for parts in zip(*folded, strict=True)])
 
 
-class Moments(NamedTuple):
-    """Mean and variance of samples, for each input: `reduce=moments` makes `predict` return it.
-
-    `samples` (inputs) is how many there were. The variance is theirs, divided by their number:
-    `outputs.var(0, correction=0)`.
-    """
-
-    samples: Tensor
-    mean: Tensor
-    variance: Tensor
-
-
-def moments(state: Moments | None, part: Tensor) -> Moments:
-    """The moments of the samples so far and of a part (samples, inputs, *outputs), in float32.
-
-    In float64 for float64. Source: Chan, Golub and LeVeque (1983), equation 2.1.
-
-    >>> first = moments(None, torch.tensor([[1.0], [2.0]]))
-    >>> moments(first, torch.tensor([[6.0]])).mean
-    tensor([3.])
-    """
-    part = part.to(torch.promote_types(part.dtype, torch.float32))
-    m, n = 0 if state is None else int(state.samples[0]), len(part)
-    variance, mean = torch.var_mean(part, 0, correction=0)
-    if state is not None:
-        step = (mean - state.mean) * (n / (m + n))
-        variance = torch.lerp(state.variance, variance, n / (m + n)) + step.square() * (m / n)
-        mean = state.mean + step
-    return Moments(torch.full(part.shape[1:2], m + n, device=part.device), mean, variance)
-
-
 def _kept(state: list[Tensor] | None, part: Tensor) -> list[Tensor]:
     return [*(state or []), part]
 
@@ -232,7 +197,7 @@ class _Networks:
         def network(sample: Tensor) -> list[Tensor]:
             def output(*example: Tensor) -> list[Tensor]:
                 batch = rebuilt(arguments, [leaf[None].clone() for leaf in example])
-                sampler = _TogetherSampler(self.key, sample, first)
+                sampler = Together(self.key, sample, first)
                 return self._elements(self._forward(model, batch, sampler))
 
             return torch.vmap(output)(*tensors(arguments))
@@ -242,16 +207,13 @@ class _Networks:
     def _run_one_by_one(self, arguments: Any, first: int, end: int) -> list[Tensor]:
         inputs = range(len(tensors(arguments)[0]))
         rows = [
-            [
-                self._elements(self._run_alone(arguments, [i], _OneSampler(self.key, t)))
-                for i in inputs
-            ]
+            [self._elements(self._run_alone(arguments, [i], One(self.key, t))) for i in inputs]
             for t in range(first, end)
         ]
         stacked = [[torch.stack(leaves) for leaves in zip(*row, strict=True)] for row in rows]
         return [torch.stack(leaves) for leaves in zip(*stacked, strict=True)]
 
-    def _run_alone(self, arguments: Any, inputs: list[int], sampler: "_Sampler") -> Any:
+    def _run_alone(self, arguments: Any, inputs: list[int], sampler: Sampler) -> Any:
         """The output for a batch of some inputs, where no tensor is batched by torch.vmap.
 
         Its map is over nothing: it is there for what it refuses, and for `dropout.op`, which asks
@@ -267,7 +229,7 @@ class _Networks:
         torch.vmap(note)(torch.zeros(1))
         return found[0]
 
-    def _forward(self, model: Any, batch: Any, sampler: "_Sampler") -> Any:
+    def _forward(self, model: Any, batch: Any, sampler: Sampler) -> Any:
         args, keywords = batch
         token = SAMPLER.set(sampler)
         try:
@@ -280,7 +242,7 @@ class _Networks:
 
     def _probe(self, arguments: Any) -> tuple[list[int], Any]:
         """The bytes of the largest tensor before the first dropout and after, and the output."""
-        sampler = _NoSampler(self.key)
+        sampler = Off(self.key)
         try:
             with _Watch(sampler, self.model) as watch:
                 output = self._run_alone(arguments, [0], sampler)
@@ -319,7 +281,7 @@ class _Networks:
     def _among_others(self, arguments: Any) -> list[Tensor]:
         """The output without dropout for the first input between two others."""
         other = 1 % len(tensors(arguments)[0])
-        return tensors(self._run_alone(arguments, [other, 0, other], _NoSampler(self.key)))
+        return tensors(self._run_alone(arguments, [other, 0, other], Off(self.key)))
 
     def _elements(self, output: Any) -> list[Tensor]:
         """The tensors of one input, without the axis of the inputs."""
@@ -368,165 +330,6 @@ def _close(a: Tensor, b: Tensor) -> bool:
     a, b = (c.to(torch.promote_types(c.dtype, torch.float32)) for c in (a, b))
     size = float(a.nan_to_num(0.0, 0.0, 0.0).abs().amax()) if a.numel() else 0.0
     return torch.allclose(a, b, rtol=0, atol=size * tolerance, equal_nan=True)
-
-
-# --- Who has charge of the coins ----------------------------------------------------------------
-
-
-class _Sampler(TorchFunctionMode):
-    """Has charge of all coins in a forward: this library asks it, PyTorch's calls it catches."""
-
-    def __init__(self, key: MaskKey) -> None:
-        super().__init__()
-        self.seed, self.stream, self.step = coins(key)
-
-    def coins(self) -> tuple[Tensor | int, int, int]:
-        self.stream += 1
-        return self.seed, self.stream - 1, self.step
-
-    def draw(self, function: Callable[..., Tensor], x: Tensor, *rest) -> Tensor:
-        """A masked function of x; the last of its arguments are whole and start."""
-        raise NotImplementedError
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function in DROPOUTS:
-            return _drop(DROPOUTS[function], *args, **kwargs)
-        if function is F.linear:
-            return _linear(*args, **kwargs)
-        if function is F.scaled_dot_product_attention:
-            return _attention(*args, **kwargs)
-        if function is F.multi_head_attention_forward:
-            # Its body once more, such that what it calls is caught too: a mode does not see that.
-            names = {**function.__globals__, "has_torch_function": lambda tensors: False}
-            body = FunctionType(function.__code__, names, None, function.__defaults__)
-            with self:
-                return body(
-                    *args, **{**(function.__kwdefaults__ or {}), **kwargs, "training": True}
-                )
-        return function(*args, **kwargs)
-
-
-class _TogetherSampler(_Sampler):
-    """Under the two maps: a mask is another for each sample and the same for all inputs."""
-
-    def __init__(self, key: MaskKey, sample: Tensor, first: int) -> None:
-        super().__init__(key)
-        self.sample, self.first = sample, first
-
-    def draw(self, function, x, *rest):
-        return _Draw.apply(x, self.sample, self.first, function, *rest)
-
-
-class _OneSampler(_Sampler):
-    """For one sample of one input: row t of a mask."""
-
-    def __init__(self, key: MaskKey, t: int) -> None:
-        super().__init__(key)
-        self.t = t
-
-    def draw(self, function, x, *rest):
-        whole, start = rest[-2:]
-        token = SAMPLER.set(None)
-        try:
-            return function(x[None], *rest[:-2], [self.t + 1, *whole], [self.t, *start])[0]
-        finally:
-            SAMPLER.reset(token)
-
-
-class _NoSampler(_Sampler):
-    """Nothing is dropped, and it is noted whether anything would have been."""
-
-    dropping = False
-
-    def draw(self, function, x, *rest):
-        self.dropping = True
-        return x.clone()
-
-
-class _Draw(torch.autograd.Function):
-    """A masked function of x under the two maps; the last of its arguments are whole and start."""
-
-    @staticmethod
-    def forward(x, sample, first, function, *rest):
-        raise NotImplementedError  # both maps are always there
-
-    @staticmethod
-    def setup_context(ctx, inputs, output): ...
-
-    @staticmethod
-    def vmap(info, in_dims, x, sample, first, function, *rest):
-        rest, whole, start = rest[:-2], rest[-2], rest[-1]
-        if in_dims[1] is None:  # the map over the inputs: one coin for all
-            x, whole, start = x.movedim(in_dims[0], 0), [1, *whole], [0, *start]
-            return _Draw.apply(x, sample, first, function, *rest, whole, start), 0
-        samples = info.batch_size
-        x = x.expand(samples, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
-        return function(x, *rest, [first + samples, *whole], [first, *start]), 0
-
-
-class _Linear(torch.autograd.Function):
-    """A linear layer as one matrix product that adds the bias: torch.vmap makes it two steps."""
-
-    @staticmethod
-    def forward(x, weight, bias):
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output): ...
-
-    @staticmethod
-    def vmap(info, in_dims, x, weight, bias):
-        if in_dims[1:] == (None, None):
-            return _Linear.apply(x.movedim(in_dims[0], 0), weight, bias), 0
-        return torch.vmap(F.linear, in_dims)(x, weight, bias), 0
-
-
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return _Linear.apply(input, weight, bias)
-
-
-def _drop(function: Callable[..., Tensor], input: Tensor, p: float = 0.5, *_, **__) -> Tensor:
-    return function(input, p)  # whether in training, and whether in place, is not the caller's say
-
-
-DROPOUTS = {
-    F.dropout: functional.dropout,
-    F.dropout1d: functional.dropout1d,
-    F.dropout2d: functional.dropout2d,
-    F.dropout3d: functional.dropout3d,
-    F.alpha_dropout: functional.alpha_dropout,
-    F.feature_alpha_dropout: functional.feature_alpha_dropout,
-    torch.dropout: functional.dropout,
-}
-
-
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """PyTorch's `scaled_dot_product_attention`, written out so that its weights can drop."""
-    if enable_gqa:
-        key, value = (a.repeat_interleave(query.shape[-3] // a.shape[-3], -3) for a in (key, value))
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
-    half = abs(scale) ** 0.5  # to each side before the product, which could overflow in float16
-    scores = (query * copysign(half, scale)) @ (key * half).mT
-    if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -torch.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    # A row that is masked whole is 0, not NaN.
-    weights = scores.softmax(-1).masked_fill(scores == -torch.inf, 0.0)
-    return functional.dropout(weights, dropout_p) @ value
 
 
 # --- The model and its size ---------------------------------------------------------------------
@@ -583,7 +386,7 @@ class _Watch(TorchDispatchMode):
     Stops a forward that would write into the model's parameters.
     """
 
-    def __init__(self, sampler: _NoSampler, model: nn.Module) -> None:
+    def __init__(self, sampler: Off, model: nn.Module) -> None:
         super().__init__()
         self.sampler, self.largest = sampler, [1, 1]
         self.places = {p.untyped_storage().data_ptr() for p in model.parameters()} - {0}
