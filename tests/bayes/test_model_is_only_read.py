@@ -4,7 +4,7 @@ import copy
 import io
 from collections import deque
 from dataclasses import dataclass
-from threading import Barrier, Thread
+from threading import Event, Thread, current_thread
 from types import SimpleNamespace
 
 import pytest
@@ -129,42 +129,46 @@ def test_the_inputs_are_not_written_into():
 
 
 class Meets(nn.Module):
-    """Its forwards go on when two threads have come so far."""
+    """A second thread's forward begins within a first's, and ends when the first has gone."""
 
-    def __init__(self, barrier):
+    def __init__(self):
         super().__init__()
         self.rnn, self.norm = nn.LSTM(6, 5, batch_first=True), nn.BatchNorm1d(7)
-        self.dropout, self.barrier = nn.Dropout(), barrier
+        self.dropout = nn.Dropout()
+        self.first_runs, self.second_runs, self.first_is_done = Event(), Event(), Event()
 
     def forward(self, x):
-        if self.barrier:
-            self.barrier.wait(20)
-        h = self.dropout(self.norm(self.rnn(x)[0]))
-        if self.barrier:
-            self.barrier.wait(20)
-        return h
+        if current_thread().name == "first":
+            self.first_runs.set()
+            assert self.second_runs.wait(20)
+        elif current_thread().name == "second":
+            self.second_runs.set()
+            assert self.first_is_done.wait(20)
+        return self.dropout(self.norm(self.rnn(x)[0]))
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_threads_may_share_a_model(training):
-    model = Meets(Barrier(2)).double().train(training)
-    xs = inputs(2, 3, 7, 6).unbind()
-    found = [None, None]
+    model = Meets().double().train(training)
+    xs, found = inputs(2, 3, 7, 6).unbind(), {}
 
-    def work(i):
-        found[i] = predict(model, xs[i], 3, key=KEY)
+    def first():
+        found[0] = predict(model, xs[0], 3, key=KEY)
+        model.first_is_done.set()
 
-    threads = [Thread(target=work, args=(i,)) for i in range(2)]
+    def second():
+        assert model.first_runs.wait(20)
+        found[1] = predict(model, xs[1], 3, key=KEY)
+
+    threads = [Thread(target=f, name=f.__name__) for f in (first, second)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert all(layer.training == training for layer in model.modules())
     assert "forward" not in vars(model.rnn)
-    model.barrier = None
-    assert all(
-        torch.equal(a, predict(model, x, 3, key=KEY)) for a, x in zip(found, xs, strict=True)
-    )
+    for i, x in enumerate(xs):
+        assert torch.equal(found[i], predict(model, x, 3, key=KEY))
 
 
 def test_patched_forwards_hooks_and_closures_run_on_the_twin():
