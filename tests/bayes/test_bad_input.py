@@ -35,9 +35,14 @@ def test_what_cannot_be_sampled_is_refused_by_name(model, message):
         ((nn.Dropout(), []), ValueError, "x must hold at least one input, got none"),
         ((F.dropout, torch.ones(2, 2)), TypeError, "model must be a torch.nn.Module"),
         (
-            (nn.Sequential(nn.Dropout(), nn.LSTM(2, 2)), torch.ones(2, 3, 2)),
+            (nn.Sequential(nn.Dropout(), Calls(lambda self, x: "")), torch.ones(2, 2)),
             TypeError,
-            "one tensor",
+            "str",
+        ),
+        (
+            (nn.Sequential(nn.Dropout(), Calls(lambda self, x: ())), torch.ones(2, 2)),
+            TypeError,
+            "none",
         ),
     ],
 )

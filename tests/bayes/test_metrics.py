@@ -148,3 +148,28 @@ def test_bad_numbers_are_refused_by_name(call, message):
 def test_no_bins_are_refused():
     with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
         metrics.calibration_error(torch.ones(1, 2), torch.tensor([0]), bins=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_taken_in_single(dtype):
+    """As many samples and numbers as large as pass 65504 where they are squared or summed."""
+    generator = torch.Generator().manual_seed(4)
+    p = torch.rand(3, 5000, 4, generator=generator).softmax(-1).to(dtype)
+    labels = torch.randint(4, (5000,), generator=generator)
+    samples = (300 * torch.randn(5000, 6, generator=generator)).to(dtype)
+    y = samples[0] + 400
+    for found, wide in (
+        (metrics.predictive_entropy(p), metrics.predictive_entropy(p.float())),
+        (metrics.variation_ratio(p), metrics.variation_ratio(p.float())),
+        (metrics.nll(p[0], labels), metrics.nll(p[0].float(), labels)),
+        (metrics.calibration_error(p[0], labels), metrics.calibration_error(p[0].float(), labels)),
+        (
+            metrics.log_likelihood(samples, y, 1e-5),
+            metrics.log_likelihood(samples.float(), y, 1e-5),
+        ),
+        (metrics.crps(samples, y), metrics.crps(samples.float(), y.float())),
+        (metrics.interval(samples)[1], metrics.interval(samples.float())[1]),
+        (metrics.coverage(samples, y=y), metrics.coverage(samples.float(), y.float())),
+    ):
+        assert found.isfinite().all()
+        assert torch.equal(found, wide)

@@ -34,6 +34,13 @@ def test_more_samples_begin_with_the_same_ones():
     assert torch.allclose(few, many[:5], rtol=0, atol=1e-12)
 
 
+@pytest.mark.unchecked
+def test_numpys_integers_are_integers():
+    model, x = mlp(), inputs(4, 6)
+    found = predict(model, x, np.int64(5), key=KEY, memory=np.int32(1000))
+    assert torch.equal(found, predict(model, x, 5, key=KEY, memory=1000))
+
+
 def test_another_step_or_seed_draws_other_samples():
     model, x = mlp(), inputs(4, 6)
     outputs = [predict(model, x, 5, key=key) for key in (KEY, MaskKey(5, 3, 3), MaskKey(6, 3, 2))]

@@ -92,13 +92,29 @@ class Recurrent(nn.Module):
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_recurrent_networks_can_be_sampled(kind, wrap):
     rnn = kind(6, 5, num_layers=2, bidirectional=True, batch_first=True)
-    model = Recurrent(wrap(rnn)).double()
+    model = Recurrent(wrap(rnn)).double().eval()
     x = inputs(1, 7, 6).expand(2, 7, 6)
     drawn = predict(model, x, 10, key=KEY)
     assert (drawn[:, 0] - drawn[:, 1]).abs().max() < 1e-12
     locked = drawn == 0
     assert (locked == locked[:, :, :1]).all()
     assert "forward" not in vars(rnn)
+
+
+def test_weights_drop_though_the_model_is_in_evaluation():
+    rnn = ours.WeightDrop(nn.LSTM(6, 5, batch_first=True), 0.5).double().eval()
+    drawn = predict(nn.Sequential(rnn, Calls(lambda self, out: out[0])), inputs(2, 7, 6), 10)
+    assert (drawn.std(0)[:, 1:] > 0).all()
+
+
+def test_heads_of_keys_may_be_shared():
+    q, k, v = inputs(2, 4, 5, 3), inputs(1, 2, 6, 3), inputs(1, 2, 6, 3) + 1
+    attend = Calls(
+        lambda self, x: F.scaled_dot_product_attention(x, k, v, dropout_p=0.0, enable_gqa=True)
+    )
+    plain = F.scaled_dot_product_attention(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1))
+    drawn = predict(nn.Sequential(attend, nn.Dropout(0.0)), q, 2, key=KEY)
+    assert torch.allclose(drawn, plain.expand_as(drawn), rtol=0, atol=1e-12)
 
 
 def test_a_recurrent_network_without_its_fused_kernel_computes_the_same():
@@ -123,6 +139,39 @@ def test_transformers_can_be_sampled(layer):
     drawn = predict(layer.double(), x, 10, key=KEY)
     assert (drawn - drawn[:, :1]).abs().max() < 1e-12
     assert (drawn.std(0) > 0).all()
+
+
+class Padded(nn.Module):
+    """An encoder for sequences that end where the first feature is 0."""
+
+    def __init__(self, nested):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.3, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested)
+
+    def forward(self, x):
+        return self.encoder(x, src_key_padding_mask=x[..., 0] == 0)
+
+
+def test_padded_sequences_take_the_slow_path_of_pytorchs_encoder():
+    """PyTorch's defaults make nested tensors of them in evaluation; a layer alone is fused."""
+    model, slow = Padded(True).double(), Padded(False).double()
+    slow.load_state_dict(model.state_dict())
+    x = inputs(3, 5, 8)
+    x[0, 3:], x[1, 4:] = 0, 0
+    drawn = predict(model, x, 10, key=KEY)
+    assert model.encoder.use_nested_tensor
+    assert torch.equal(drawn, predict(slow, x, 10, key=KEY))
+    assert (drawn.std(0)[x[..., 0] != 0] > 0).all()
+    longer = torch.cat([x, torch.zeros(3, 2, 8)], 1)  # padding does not count, but draws coins
+    for layer in [*model.modules()]:
+        if isinstance(layer, (nn.Dropout, nn.MultiheadAttention)):
+            layer.p = layer.dropout = 0.0
+    none = [predict(model, a.double(), 1, key=KEY)[0, :, :5] for a in (x, longer)]
+    plain = model.eval()(x)
+    for found in none:
+        kept = x[..., 0] != 0
+        assert torch.allclose(found[kept], plain[:, :5][kept], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("need_weights", [True, False])
@@ -154,6 +203,20 @@ def test_attention_with_masks_keeps_its_mean(mask):
     drawn = predict(attend, q, 20_000, key=KEY)
     expected = F.scaled_dot_product_attention(q, k, v, **options)
     assert ((drawn.mean(0) - expected).abs() < 6 * drawn.std(0) / 20_000**0.5 + 1e-12).all()
+
+
+@pytest.mark.parametrize("scale", [None, -0.125])
+def test_products_that_float16_does_not_hold_do_not_overflow(scale):
+    """Queries and keys whose products reach 140,000 and their scores 17,500."""
+    q, k, v = (a.half() for a in inputs(3, 1, 2, 6, 64))
+    q, k = 40 * q, 40 * k
+    k[..., 0, :] = q[..., 0, :]
+    attend = Calls(lambda self, x: F.scaled_dot_product_attention(x, k.to(x), v.to(x), scale=scale))
+    model = nn.Sequential(attend, nn.Dropout(0.0))
+    found, expected = (predict(model, a, 1, key=KEY)[0].double() for a in (q, q.double()))
+    assert torch.allclose(found, expected, rtol=0, atol=2e-2)
+    plain = F.scaled_dot_product_attention(*(a.double() for a in (q, k, v)), scale=scale)
+    assert torch.allclose(expected, plain, rtol=0, atol=1e-12)
 
 
 def test_words_can_be_dropped():

@@ -97,6 +97,20 @@ def test_examples_or_heads_in_shards_are_the_whole(axis):
         torch.testing.assert_close(found, whole.narrow(axis, start, 1), rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_products_that_float16_does_not_hold_do_not_overflow(scale):
+    """Queries and keys whose products reach 140,000 and their scores 17,500; and small ones."""
+    generator = torch.Generator().manual_seed(1)
+    q, k, v = (torch.randn(1, 2, 6, 64, generator=generator).half() for _ in range(3))
+    q, k = scale * q, scale * k
+    k[..., 0, :] = q[..., 0, :]
+    p = 1 / 65536
+    for masking in ({}, {"causal": True}, {"mask": torch.ones(6, 6, dtype=torch.bool)}):
+        found = functional.attention(q, k, v, p, key=KEY, **masking)
+        expected = functional.attention(*(a.double() for a in (q, k, v)), p, key=KEY, **masking)
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-2)
+
+
 # ---- the block ----------------------------------------------------------------------------------
 
 

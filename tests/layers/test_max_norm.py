@@ -89,3 +89,13 @@ def test_a_weight_that_is_computed_is_named_and_nothing_changes():
     with pytest.raises(ValueError, match="the weight of '1' is no parameter"):
         functional.max_norm_(model, 1e-3)
     assert torch.equal(model[0].weight, before)
+
+
+def test_a_norm_that_float16_does_not_hold_is_scaled_to_the_bound():
+    """Its weights would be 0, scaled by c / inf."""
+    layer = torch.nn.Linear(100, 2, bias=False, dtype=torch.half)
+    with torch.no_grad():
+        layer.weight[0], layer.weight[1] = 1e4, 1e-2
+    functional.max_norm_(layer, 3.0)
+    assert layer.weight[0].float().norm().item() == pytest.approx(3.0, rel=1e-3)
+    assert (layer.weight[1] == torch.tensor(1e-2, dtype=torch.half)).all()

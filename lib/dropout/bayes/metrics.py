@@ -1,18 +1,41 @@
 """What samples of predictions say: how uncertain, of which kind, and whether rightly so.
 
-Logarithms are natural, so that entropies are in nats.
+Logarithms are natural, so that entropies are in nats. Half precision is taken in float32, and so is
+what comes back: sums and squares on the way would pass the largest float16, 65504.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from math import log, pi
+from typing import ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.special import entr
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _at_least_single(measure: Callable[P, R]) -> Callable[P, R]:
+    """A measure that takes tensors in half precision in float32."""
+
+    def widened(value):
+        half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+        return value.float() if half else value
+
+    @wraps(measure)
+    def wide(*args: P.args, **kwargs: P.kwargs) -> R:
+        return measure(*map(widened, args), **{n: widened(a) for n, a in kwargs.items()})
+
+    return wide
+
+
 # --- How uncertain ------------------------------------------------------------------------------
 
 
+@_at_least_single
 def predictive_entropy(
     probabilities: Float[Tensor, "samples inputs classes"],
 ) -> Float[Tensor, "inputs"]:
@@ -24,6 +47,7 @@ def predictive_entropy(
     return entr(probabilities.mean(0)).sum(-1)
 
 
+@_at_least_single
 def expected_entropy(
     probabilities: Float[Tensor, "samples inputs classes"],
 ) -> Float[Tensor, "inputs"]:
@@ -35,6 +59,7 @@ def expected_entropy(
     return entr(probabilities).sum(-1).mean(0)
 
 
+@_at_least_single
 def mutual_information(
     probabilities: Float[Tensor, "samples inputs classes"],
 ) -> Float[Tensor, "inputs"]:
@@ -48,6 +73,7 @@ def mutual_information(
     return predictive_entropy(probabilities) - expected_entropy(probabilities)
 
 
+@_at_least_single
 def variation_ratio(
     probabilities: Float[Tensor, "samples inputs classes"],
 ) -> Float[Tensor, "inputs"]:
@@ -63,6 +89,7 @@ def variation_ratio(
 # --- Whether rightly so: classes ----------------------------------------------------------------
 
 
+@_at_least_single
 def nll(
     probabilities: Float[Tensor, "inputs classes"], labels: Int64[Tensor, "inputs"]
 ) -> Float[Tensor, ""]:
@@ -74,6 +101,7 @@ def nll(
     return -probabilities.gather(1, labels[:, None]).log().mean()
 
 
+@_at_least_single
 def brier(
     probabilities: Float[Tensor, "inputs classes"], labels: Int64[Tensor, "inputs"]
 ) -> Float[Tensor, ""]:
@@ -88,6 +116,7 @@ def brier(
     return (probabilities - truth).square().sum(-1).mean()
 
 
+@_at_least_single
 def calibration_error(
     probabilities: Float[Tensor, "inputs classes"],
     labels: Int64[Tensor, "inputs"],
@@ -122,6 +151,7 @@ def calibration_error(
 # --- Whether rightly so: numbers ----------------------------------------------------------------
 
 
+@_at_least_single
 def log_likelihood(
     samples: Float[Tensor, "samples inputs *outputs"],
     y: Float[Tensor, "inputs *outputs"],
@@ -141,6 +171,7 @@ def log_likelihood(
     return each.logsumexp(0) - log(len(samples))
 
 
+@_at_least_single
 def interval(
     samples: Float[Tensor, "samples inputs"], level: float = 0.95
 ) -> tuple[Float[Tensor, "inputs"], Float[Tensor, "inputs"]]:
@@ -156,6 +187,7 @@ def interval(
     return low, high
 
 
+@_at_least_single
 def coverage(
     samples: Float[Tensor, "samples inputs"], y: Float[Tensor, "inputs"], level: float = 0.95
 ) -> Float[Tensor, ""]:
@@ -170,6 +202,7 @@ def coverage(
     return ((low <= y) & (y <= high)).to(samples.dtype).mean()
 
 
+@_at_least_single
 def crps(
     samples: Float[Tensor, "samples inputs"], y: Float[Tensor, "inputs"]
 ) -> Float[Tensor, "inputs"]:

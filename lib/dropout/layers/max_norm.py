@@ -34,7 +34,8 @@ def max_norm_(module: Module, c: float) -> None:
             raise ValueError(f"the weight of {name!r} is no parameter: bound what it is made from")
     for layer in layers.values():
         weight, incoming = _by_unit(layer)
-        norm = torch.linalg.vector_norm(weight, dim=incoming, keepdim=True)
+        wide = torch.promote_types(weight.dtype, torch.float32)  # float16 ends at 65504
+        norm = torch.linalg.vector_norm(weight, dim=incoming, keepdim=True, dtype=wide)
         weight.mul_((c / norm).clamp_(max=1))
 
 

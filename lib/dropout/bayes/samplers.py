@@ -1,0 +1,170 @@
+"""Who has charge of the coins in a forward, whatever draws them: this library, or PyTorch."""
+
+from collections.abc import Callable
+from math import copysign
+from types import FunctionType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from dropout import functional
+from dropout.mask import MaskKey
+from dropout.op import SAMPLER, coins
+
+
+class Sampler(TorchFunctionMode):
+    """Has charge of all coins in a forward: this library asks it, PyTorch's calls it catches."""
+
+    def __init__(self, key: MaskKey) -> None:
+        super().__init__()
+        self.seed, self.stream, self.step = coins(key)
+
+    def coins(self) -> tuple[Tensor | int, int, int]:
+        self.stream += 1
+        return self.seed, self.stream - 1, self.step
+
+    def draw(self, function: Callable[..., Tensor], x: Tensor, *rest) -> Tensor:
+        """A masked function of x; the last of its arguments are whole and start."""
+        raise NotImplementedError
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in DROPOUTS:
+            return _drop(DROPOUTS[function], *args, **kwargs)
+        if function is F.linear:
+            return _linear(*args, **kwargs)
+        if function is F.scaled_dot_product_attention:
+            return _attention(*args, **kwargs)
+        if function is F.multi_head_attention_forward:
+            # Its body once more, such that what it calls is caught too: a mode does not see that.
+            names = {**function.__globals__, "has_torch_function": lambda tensors: False}
+            body = FunctionType(function.__code__, names, None, function.__defaults__)
+            with self:
+                return body(
+                    *args, **{**(function.__kwdefaults__ or {}), **kwargs, "training": True}
+                )
+        return function(*args, **kwargs)
+
+
+class Together(Sampler):
+    """Under the two maps: a mask is another for each sample and the same for all inputs."""
+
+    def __init__(self, key: MaskKey, sample: Tensor, first: int) -> None:
+        super().__init__(key)
+        self.sample, self.first = sample, first
+
+    def draw(self, function, x, *rest):
+        return _Draw.apply(x, self.sample, self.first, function, *rest)
+
+
+class One(Sampler):
+    """For one sample of one input: row t of a mask."""
+
+    def __init__(self, key: MaskKey, t: int) -> None:
+        super().__init__(key)
+        self.t = t
+
+    def draw(self, function, x, *rest):
+        whole, start = rest[-2:]
+        token = SAMPLER.set(None)
+        try:
+            return function(x[None], *rest[:-2], [self.t + 1, *whole], [self.t, *start])[0]
+        finally:
+            SAMPLER.reset(token)
+
+
+class Off(Sampler):
+    """Nothing is dropped, and it is noted whether anything would have been."""
+
+    dropping = False
+
+    def draw(self, function, x, *rest):
+        self.dropping = True
+        return x.clone()
+
+
+class _Draw(torch.autograd.Function):
+    """A masked function of x under the two maps; the last of its arguments are whole and start."""
+
+    @staticmethod
+    def forward(x, sample, first, function, *rest):
+        raise NotImplementedError  # both maps are always there
+
+    @staticmethod
+    def setup_context(ctx, inputs, output): ...
+
+    @staticmethod
+    def vmap(info, in_dims, x, sample, first, function, *rest):
+        rest, whole, start = rest[:-2], rest[-2], rest[-1]
+        if in_dims[1] is None:  # the map over the inputs: one coin for all
+            x, whole, start = x.movedim(in_dims[0], 0), [1, *whole], [0, *start]
+            return _Draw.apply(x, sample, first, function, *rest, whole, start), 0
+        samples = info.batch_size
+        x = x.expand(samples, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
+        return function(x, *rest, [first + samples, *whole], [first, *start]), 0
+
+
+class _Linear(torch.autograd.Function):
+    """A linear layer as one matrix product that adds the bias: torch.vmap makes it two steps."""
+
+    @staticmethod
+    def forward(x, weight, bias):
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output): ...
+
+    @staticmethod
+    def vmap(info, in_dims, x, weight, bias):
+        if in_dims[1:] == (None, None):
+            return _Linear.apply(x.movedim(in_dims[0], 0), weight, bias), 0
+        return torch.vmap(F.linear, in_dims)(x, weight, bias), 0
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return _Linear.apply(input, weight, bias)
+
+
+def _drop(function: Callable[..., Tensor], input: Tensor, p: float = 0.5, *_, **__) -> Tensor:
+    return function(input, p)  # whether in training, and whether in place, is not the caller's say
+
+
+DROPOUTS = {
+    F.dropout: functional.dropout,
+    F.dropout1d: functional.dropout1d,
+    F.dropout2d: functional.dropout2d,
+    F.dropout3d: functional.dropout3d,
+    F.alpha_dropout: functional.alpha_dropout,
+    F.feature_alpha_dropout: functional.feature_alpha_dropout,
+    torch.dropout: functional.dropout,
+}
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """PyTorch's `scaled_dot_product_attention`, written out so that its weights can drop."""
+    if enable_gqa:
+        key, value = (a.repeat_interleave(query.shape[-3] // a.shape[-3], -3) for a in (key, value))
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    half = abs(scale) ** 0.5  # to each side before the product, which could overflow in float16
+    scores = (query * copysign(half, scale)) @ (key * half).mT
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    # A row that is masked whole is 0, not NaN.
+    weights = scores.softmax(-1).masked_fill(scores == -torch.inf, 0.0)
+    return functional.dropout(weights, dropout_p) @ value
