@@ -56,9 +56,10 @@ def drop(
     a DTensor, which needs a key, drops what it would drop in one process. With `training=False`, or
     p too small to drop anything, x itself comes back.
 
-    Raises TypeError for a tensor that is not dense and floating-point and for a key, a generator or
-    a shard that is none, ValueError for a rate, axis or shard out of range and for a DTensor whose
-    parts are no parts of the mask, RuntimeError for a tensor that cannot be written in place.
+    Raises TypeError for what is no tensor, for one that is to drop and not dense and floating-point
+    and for a key, a generator or a shard that is none, ValueError for a rate, axis or shard out of
+    range and for a DTensor whose parts are no parts of the mask, RuntimeError for a tensor that
+    cannot be written in place.
 
     >>> drop(torch.ones(2, 4), p=0.5, shared=(1,), key=MaskKey(seed=1))
     tensor([[0., 0., 0., 0.],
@@ -66,9 +67,7 @@ def drop(
     """
     direct = _direct(x)
     t, inverted = (_known_rate if direct and type(p) is float else _rate)(p)
-    if not direct:
-        check(x)
-    if t == 0 or not (training or active(training)):
+    if idle(x, t, training):
         return x
     if inplace:
         check_writable(x)
@@ -209,6 +208,17 @@ def _masked_scale(x: Tensor, coins: tuple, inplace: bool, direct: bool) -> Tenso
     operator = torch.ops.dropout.masked_scale if is_compiling() else _Transformed.apply
     out = operator(x, seed_tensor(seed), *rest)
     return x.copy_(out) if inplace else out
+
+
+def idle(x: Tensor, rate: float, training: bool) -> bool:
+    """Whether x itself is to come back: in evaluation and at rate 0, whatever tensor it is.
+
+    Raises TypeError for what is no tensor, and for a tensor that is to change and cannot.
+    """
+    idle = rate == 0 or not active(training)
+    if not (idle and isinstance(x, Tensor)):
+        check(x)
+    return idle
 
 
 def check(x: Tensor) -> None:
