@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 from torch._C import _are_functorch_transforms_active, _has_storage, _len_torch_dispatch_stack
+from torch._C._autograd import CreationMeta, _get_creation_meta
 from torch._functorch import config as functorch
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
@@ -69,7 +70,7 @@ def drop(
     t, inverted = (_known_rate if direct and type(p) is float else _rate)(p)
     if idle(x, t, training):
         return x
-    if inplace:
+    if inplace and not is_compiling():  # compiled code writes by PyTorch's own operator
         check_writable(x)
     whole, start = place(x.shape, shard, shared)
     coin = _coins(key, generator, False) if direct else coins(key, generator, x)
@@ -240,11 +241,19 @@ def check(x: Tensor) -> None:
 
 def check_writable(x: Tensor) -> None:
     """Raise RuntimeError, before anything is written, where PyTorch's own writes in place would."""
-    leaf = x if x._base is None else x._base
-    if leaf.is_leaf and leaf.requires_grad and torch.is_grad_enabled():
-        raise RuntimeError(
-            "a leaf Variable that requires grad, or a view of one, cannot be written in place"
-        )
+    if x.is_inference() and not torch.is_inference_mode_enabled():
+        raise RuntimeError("an inference tensor cannot be written in place outside InferenceMode")
+    if x.requires_grad and torch.is_grad_enabled():
+        if (x if x._base is None else x._base).is_leaf:
+            raise RuntimeError(
+                "a leaf Variable that requires grad, or a view of one, cannot be written in place"
+            )
+        if x._is_view() and (made := _get_creation_meta(x)) != CreationMeta.DEFAULT:
+            raise RuntimeError(
+                f"a view that gradients cannot follow ({made.name}: one of the outputs of unbind, "
+                "split or chunk, or made under no_grad or inference_mode, or by a custom "
+                "Function) cannot be written in place: clone it"
+            )
     if any(n > 1 and not step for n, step in zip(x.shape, x.stride(), strict=True)):
         raise RuntimeError("elements of x share a place in memory: clone it to write in place")
 
