@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.func import functional_call
 from torch.nn.functional import linear
 from torch.nn.modules.rnn import RNNBase
 
 from dropout.layers.base import CoinLayer, overridable
+from dropout.layers.weights import reweighted
 from dropout.mask import MaskKey, inverted_scale, threshold
 from dropout.op import coins, drop, idle, masked_scale
 from dropout.shard import Shard
@@ -130,9 +131,12 @@ class WeightDrop(CoinLayer):
         if not self.training:
             return self.rnn(input, hx)
         names = [f"weight_hh_{run}" for run in _runs(self.rnn)]
+        return reweighted(self.rnn, names, partial(self._drop, names), input, hx)
+
+    def _drop(self, names: list[str], run: Callable[..., Any], input, hx):
         stack = torch.stack([getattr(self.rnn, name) for name in names])
         dropped = drop(stack, self.p, key=self.key, generator=self.generator)
-        return functional_call(self.rnn, dict(zip(names, dropped, strict=True)), (input, hx))
+        return run(dict(zip(names, dropped, strict=True)), input, hx)
 
 
 class VariationalRNN(CoinLayer):
