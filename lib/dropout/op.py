@@ -68,7 +68,10 @@ def drop(
     """
     direct = _direct(x)
     t, inverted = (_known_rate if direct and type(p) is float else _rate)(p)
-    if idle(x, t, training):
+    nothing = t == 0 or not (training or active(training))
+    if not direct:
+        check(x, nothing)
+    if nothing:
         return x
     if inplace and not is_compiling():  # compiled code writes by PyTorch's own operator
         check_writable(x)
@@ -211,22 +214,26 @@ def _masked_scale(x: Tensor, coins: tuple, inplace: bool, direct: bool) -> Tenso
     return x.copy_(out) if inplace else out
 
 
-def idle(x: Tensor, rate: float, training: bool) -> bool:
+def idle(x: Tensor, rate: float | int, training: bool) -> bool:
     """Whether x itself is to come back: in evaluation and at rate 0, whatever tensor it is.
 
     Raises TypeError for what is no tensor, and for a tensor that is to change and cannot.
     """
-    idle = rate == 0 or not active(training)
-    if not (idle and isinstance(x, Tensor)):
-        check(x)
-    return idle
+    nothing = rate == 0 or not active(training)
+    check(x, nothing)
+    return nothing
 
 
-def check(x: Tensor) -> None:
-    """Raise TypeError unless x is a dense tensor of a floating type that the engines know."""
+def check(x: Tensor, idle: bool = False) -> None:
+    """Raise TypeError unless x is a dense tensor of a floating type that the engines know.
+
+    If it is to stay `idle`, any tensor will do.
+    """
     kind: object
     if not isinstance(x, Tensor):
         kind = type(x).__name__
+    elif idle:
+        return
     elif x.is_nested:
         kind = "a nested tensor"
     elif x.layout != torch.strided:

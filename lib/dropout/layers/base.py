@@ -33,8 +33,7 @@ def overridable(function: F) -> F:
 
 def rank_of(x: Tensor) -> int:
     """The number of a tensor's axes. Raises TypeError for what is no tensor."""
-    if not isinstance(x, Tensor):
-        check(x)
+    check(x, idle=True)
     return x.dim()
 
 
