@@ -368,13 +368,16 @@ def test_a_graph_that_torch_fx_traces_computes_the_same(v, training):
     model = torch.nn.Sequential(torch.nn.Tanh(), v.module(0.5)).train(training)
     keyed = torch.nn.Sequential(v.module(0.5, key=KEY)).train(training)
     traced = torch.fx.symbolic_trace(model)
-    seen = []
-    for f in (model, traced):
-        torch.manual_seed(7)
-        seen.append(f(v.x))
-    assert torch.equal(*seen)
-    again = pickle.loads(pickle.dumps(torch.fx.symbolic_trace(keyed)))
-    assert torch.equal(again(v.x), keyed(v.x))
+    assert [node.op for node in traced.graph.nodes].count("call_module") == 2
+    for mode in (training, not training):  # the layer stands in the graph, not what it did
+        seen = []
+        for f in (model.train(mode), traced.train(mode)):
+            torch.manual_seed(7)
+            seen.append(f(v.x))
+        assert torch.equal(*seen)
+    for f in (keyed, lambda x: v.function(x, 0.5, training=training, key=KEY)):
+        again = pickle.loads(pickle.dumps(torch.fx.symbolic_trace(f)))
+        assert torch.equal(again(v.x), f(v.x))
 
 
 class Override:

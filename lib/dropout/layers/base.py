@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor
+from torch.fx import Proxy, Tracer
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import handle_torch_function, has_torch_function
 
@@ -18,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def overridable(function: F) -> F:
     """A function that arguments may take over by `__torch_function__`, as those of PyTorch are.
 
-    So torch.fx, whose stand-ins for tensors have it, writes the function into its graph.
+    So torch.fx, whose stand-ins for tensors have it, writes a call of it into a graph.
     """
 
     @wraps(function)
@@ -48,6 +49,24 @@ def behind(coins: int, x: Tensor, p: float, training: bool) -> tuple[int, ...]:
     return tuple(range(coins, rank))
 
 
+def whole(forward: F) -> F:
+    """The forward of a layer that torch.fx takes as a whole, as it takes the layers of torch.nn.
+
+    So the layer stands in the graph, and heeds its mode, rather than what it does in one mode.
+    """
+
+    @wraps(forward)
+    def traced(self, *args, **kwargs):
+        for x in (*args, *kwargs.values()):
+            tracer = x.tracer if isinstance(x, Proxy) else None
+            if isinstance(tracer, Tracer) and self is not tracer.root:
+                path = tracer.path_of_module(self)
+                return tracer.create_proxy("call_module", path, args, kwargs)
+        return forward(self, *args, **kwargs)
+
+    return traced  # type: ignore[return-value]
+
+
 class Coins:
     """Where a layer's coins come from: a key, or a generator of seeds, by default PyTorch's own.
 
@@ -56,6 +75,11 @@ class Coins:
 
     key: MaskKey | None = None
     generator: Generator | None = None
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls):
+            cls.forward = whole(cls.forward)  # type: ignore[attr-defined]
 
 
 class CoinLayer(Coins, torch.nn.Module):
