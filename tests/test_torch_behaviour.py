@@ -60,6 +60,13 @@ def test_a_function_has_torchs_arguments(name):
     assert dict(theirs[1:]) in (defaults, {**defaults, "training": False})
 
 
+def test_the_first_argument_of_every_function_is_its_input_as_in_torch():
+    others = {"attention": "queries", "max_norm_": "module"}  # as what torch has is called, nearly
+    for name in functional.__all__:
+        first, *_ = inspect.signature(getattr(functional, name)).parameters
+        assert first == others.get(name, "input")
+
+
 @every_layer
 def test_it_takes_the_place_of_torch_nns_in_a_model(name, shape, monkeypatch):
     def model():
