@@ -208,3 +208,28 @@ def test_compiled_it_drops_the_same_without_a_graph_break(make, give):
     tolerance = 1e-12 if isinstance(module, nn.WeightDrop) else 0
     for a, b in zip(found, gradients(module, x), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
+
+
+@pytest.mark.unchecked
+@every_module
+@pytest.mark.parametrize("training", [True, False])
+def test_torch_fx_takes_it_as_it_takes_torch_nns(make, give, training):
+    """Traced in one mode, it heeds the other too."""
+
+    class First(torch.nn.Module):
+        """A model that has the layer in it."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = make()
+
+        def forward(self, x):
+            out = self.layer(x)
+            return out[0] if isinstance(self.layer, (nn.VariationalRNN, nn.WeightDrop)) else out
+
+    model, x = First().train(training), give()
+    traced = torch.fx.symbolic_trace(model)
+    for mode in (True, False):
+        for either in (model, traced):
+            seeded(either.train(mode), 1)
+        assert torch.equal(traced(x), model(x))

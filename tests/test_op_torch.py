@@ -205,9 +205,15 @@ def test_under_a_memory_budget_backward_has_the_forwards_masks_or_is_refused(bud
 @pytest.mark.unchecked
 def test_torch_func_grad_inside_a_compiled_function_is_refused():
     """PyTorch's limit for operators of one's own: compile around it, or call it uncompiled."""
-    compiled = torch.compile(torch.func.grad(lambda x: keyed(x).sum()), backend="aot_eager")
-    with pytest.raises(RuntimeError, match="setup_context"):
-        compiled(torch.ones(4, 5))
+    gradient = torch.func.grad(lambda x: keyed(x).square().sum())
+    x = torch.linspace(1, 2, 60).view(3, 4, 5)
+    for f in (gradient, torch.vmap(gradient)):
+        with pytest.raises(RuntimeError, match="setup_context"):
+            torch.compile(f, backend="aot_eager")(x)
+        plain = x.clone().requires_grad_()
+        uncompiled = torch.vmap(keyed)(plain) if f is not gradient else keyed(plain)
+        (expected,) = torch.autograd.grad(uncompiled.square().sum(), plain)
+        torch.testing.assert_close(f(x), expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.unchecked

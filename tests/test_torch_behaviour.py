@@ -53,11 +53,18 @@ def test_a_layer_is_torch_nns_with_its_arguments_words_and_state(name, shape):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_has_torchs_arguments(name):
     ours, theirs = face(getattr(functional, name)), face(getattr(torch.nn.functional, name))
-    assert [argument for argument, _ in ours[1:]] == [argument for argument, _ in theirs[1:]]
+    assert [argument for argument, _ in ours] == [argument for argument, _ in theirs]
     # PyTorch's alpha dropouts do nothing unless told to train; ours are like the others.
     defaults = {"p": 0.5, "training": True, "inplace": False}
     assert dict(ours[1:]) == defaults
     assert dict(theirs[1:]) in (defaults, {**defaults, "training": False})
+
+
+def test_the_first_argument_of_every_function_is_its_input_as_in_torch():
+    others = {"attention": "queries", "max_norm_": "module"}  # as what torch has is called, nearly
+    for name in functional.__all__:
+        first, *_ = inspect.signature(getattr(functional, name)).parameters
+        assert first == others.get(name, "input")
 
 
 @every_layer
@@ -243,6 +250,83 @@ def test_what_torch_refuses_to_write_in_place_we_refuse(name):
                 getattr(package, name)(x, 0.5, True, inplace=True)
     assert torch.equal(leaf, torch.ones(leaf.shape))
     assert torch.equal(expanded, torch.ones(leaf.shape))
+
+
+class View(torch.autograd.Function):
+    """A view that a Function of one's own makes."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.view(-1)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.view(2, 8)
+
+
+def leaf():
+    return torch.ones(2, 8, requires_grad=True)
+
+
+def under(mode, f, *args):
+    with mode():
+        return f(*args)
+
+
+def first(x):
+    return x[0]
+
+
+def based_on_what_gradients_reach_later():
+    base = torch.ones(2, 8)
+    view = base.unbind()[0]
+    base.mul_(leaf())
+    return view
+
+
+# Tensors with something about them that PyTorch looks at before it writes in place.
+WRITTEN = {
+    "leaf": leaf,
+    "view of a leaf": lambda: leaf()[0],
+    "unbind of a leaf": lambda: leaf().unbind()[0],
+    "no leaf": lambda: leaf() * 1,
+    "view": lambda: (leaf() * 1)[0],
+    "detached": lambda: leaf().detach(),
+    "unbind": lambda: (leaf() * 1).unbind()[0],
+    "split": lambda: (leaf() * 1).split(1)[1],
+    "chunk": lambda: (leaf() * 1).chunk(2)[1],
+    "view of unbind": lambda: (leaf() * 1).unbind()[0].view(2, 4),
+    "unbind, then a gradient": based_on_what_gradients_reach_later,
+    "unbind without gradients": lambda: torch.ones(2, 8).unbind()[0],
+    "view made under no_grad": lambda: under(torch.no_grad, first, leaf() * 1),
+    "view of a leaf made under no_grad": lambda: under(torch.no_grad, first, leaf()),
+    "view without gradients made under no_grad": lambda: under(torch.no_grad, first, torch.ones(2)),
+    "view made in inference_mode": lambda: under(torch.inference_mode, first, leaf() * 1),
+    "view by a Function": lambda: View.apply(leaf() * 1),
+    "inference tensor": lambda: under(torch.inference_mode, torch.ones, 8),
+    "view of an inference tensor": lambda: under(torch.inference_mode, torch.ones, 2, 8)[0],
+    "expanded": lambda: torch.ones(1).expand(8),
+}
+
+
+@pytest.mark.parametrize("make", WRITTEN.values(), ids=WRITTEN)
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_in_place_we_write_where_torch_does_and_elsewhere_nothing(make, mode):
+    written = []
+    for package in (torch.nn.functional, functional):
+        x = make()
+        before = x.detach().clone()
+        with mode():
+            try:
+                package.dropout(x, 1.0, inplace=True)
+            except RuntimeError:
+                written.append(False)
+                # PyTorch itself notices an inference tensor when it has written.
+                assert torch.equal(x, before) or package is torch.nn.functional
+            else:
+                written.append(True)
+                assert not x.any()
+    assert written[0] == written[1]
 
 
 def test_in_inference_mode_it_drops_and_writes_in_place():

@@ -10,7 +10,6 @@ Philox: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
 from numbers import Integral, Real
 
 import numpy as np
@@ -49,7 +48,7 @@ def threshold(p: float) -> int:
     """
     if not isinstance(p, Real) or isinstance(p, bool):
         raise TypeError(f"dropout probability p must be a number in [0, 1], got {p!r}")
-    if isnan(p) or not 0 <= p <= 1:
+    if not 0 <= p <= 1:  # NaN is not, either
         raise ValueError(f"dropout probability p must be in [0, 1], got {p}")
     return round(float(p) * LEVELS)
 

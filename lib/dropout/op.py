@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 from torch._C import _are_functorch_transforms_active, _has_storage, _len_torch_dispatch_stack
+from torch._C._autograd import CreationMeta, _get_creation_meta
 from torch._functorch import config as functorch
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
@@ -56,9 +57,10 @@ def drop(
     a DTensor, which needs a key, drops what it would drop in one process. With `training=False`, or
     p too small to drop anything, x itself comes back.
 
-    Raises TypeError for a tensor that is not dense and floating-point and for a key, a generator or
-    a shard that is none, ValueError for a rate, axis or shard out of range and for a DTensor whose
-    parts are no parts of the mask, RuntimeError for a tensor that cannot be written in place.
+    Raises TypeError for what is no tensor, for one that is to drop and not dense and floating-point
+    and for a key, a generator or a shard that is none, ValueError for a rate, axis or shard out of
+    range and for a DTensor whose parts are no parts of the mask, RuntimeError for a tensor that
+    cannot be written in place.
 
     >>> drop(torch.ones(2, 4), p=0.5, shared=(1,), key=MaskKey(seed=1))
     tensor([[0., 0., 0., 0.],
@@ -66,11 +68,12 @@ def drop(
     """
     direct = _direct(x)
     t, inverted = (_known_rate if direct and type(p) is float else _rate)(p)
+    nothing = t == 0 or not (training or active(training))
     if not direct:
-        check(x)
-    if t == 0 or not (training or active(training)):
+        check(x, nothing)
+    if nothing:
         return x
-    if inplace:
+    if inplace and not is_compiling():  # compiled code writes by PyTorch's own operator
         check_writable(x)
     whole, start = place(x.shape, shard, shared)
     coin = _coins(key, generator, False) if direct else coins(key, generator, x)
@@ -211,11 +214,26 @@ def _masked_scale(x: Tensor, coins: tuple, inplace: bool, direct: bool) -> Tenso
     return x.copy_(out) if inplace else out
 
 
-def check(x: Tensor) -> None:
-    """Raise TypeError unless x is a dense tensor of a floating type that the engines know."""
+def idle(x: Tensor, rate: float | int, training: bool) -> bool:
+    """Whether x itself is to come back: in evaluation and at rate 0, whatever tensor it is.
+
+    Raises TypeError for what is no tensor, and for a tensor that is to change and cannot.
+    """
+    nothing = rate == 0 or not active(training)
+    check(x, nothing)
+    return nothing
+
+
+def check(x: Tensor, idle: bool = False) -> None:
+    """Raise TypeError unless x is a dense tensor of a floating type that the engines know.
+
+    If it is to stay `idle`, any tensor will do.
+    """
     kind: object
     if not isinstance(x, Tensor):
         kind = type(x).__name__
+    elif idle:
+        return
     elif x.is_nested:
         kind = "a nested tensor"
     elif x.layout != torch.strided:
@@ -230,11 +248,19 @@ def check(x: Tensor) -> None:
 
 def check_writable(x: Tensor) -> None:
     """Raise RuntimeError, before anything is written, where PyTorch's own writes in place would."""
-    leaf = x if x._base is None else x._base
-    if leaf.is_leaf and leaf.requires_grad and torch.is_grad_enabled():
-        raise RuntimeError(
-            "a leaf Variable that requires grad, or a view of one, cannot be written in place"
-        )
+    if x.is_inference() and not torch.is_inference_mode_enabled():
+        raise RuntimeError("an inference tensor cannot be written in place outside InferenceMode")
+    if x.requires_grad and torch.is_grad_enabled():
+        if (x if x._base is None else x._base).is_leaf:
+            raise RuntimeError(
+                "a leaf Variable that requires grad, or a view of one, cannot be written in place"
+            )
+        if x._is_view() and (made := _get_creation_meta(x)) != CreationMeta.DEFAULT:
+            raise RuntimeError(
+                f"a view that gradients cannot follow ({made.name}: one of the outputs of unbind, "
+                "split or chunk, or made under no_grad or inference_mode, or by a custom "
+                "Function) cannot be written in place: clone it"
+            )
     if any(n > 1 and not step for n, step in zip(x.shape, x.stride(), strict=True)):
         raise RuntimeError("elements of x share a place in memory: clone it to write in place")
 

@@ -10,6 +10,7 @@ from torch.nn import Module, MultiheadAttention
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.rnn import RNNBase
 
+from dropout.layers.base import Coins
 from dropout.mask import MaskKey
 
 M = TypeVar("M", bound=Module)
@@ -109,7 +110,7 @@ def _layers(model: Module) -> dict[str, Any]:
     """The layers of a model that draw coins, by name."""
     layers: dict[str, Any] = {}
     for name, layer in model.named_modules():
-        if {"key", "generator"} <= vars(layer).keys():
+        if isinstance(layer, Coins) or {"key", "generator"} <= vars(layer).keys():
             layers[name] = layer
         elif _drops(layer):
             kind = f"{name!r} is torch.nn's {type(layer).__name__}"

@@ -28,17 +28,12 @@ def place(
     ((16, 3, 1, 1), (0, 0, 0, 0))
     """
     shape, rank = tuple(shape), len(shape)
-    if shard is None and not shared:
-        return shape, (0,) * rank
-    if shard is not None and not isinstance(shard, Shard):
-        raise TypeError(f"shard must be a Shard, got {shard!r}")
-    whole, start = (shape, (0,) * rank) if shard is None else (shard.shape, shard.start)
-    if not rank == len(whole) == len(start) or any(
-        not 0 <= s <= s + n <= w for n, s, w in zip(shape, start, whole, strict=True)
-    ):
-        raise ValueError(f"a shard of shape {shape} at {start} does not lie inside {whole}")
-    if prod(whole) >= 1 << 63:
-        raise ValueError(f"a shard's whole must have less than 2**63 elements, got {whole}")
+    if shard is None:  # nothing to ask of lengths, which may be symbols
+        whole, start = shape, (0,) * rank
+    else:
+        whole, start = _window(shape, shard)
+    if not shared:
+        return whole, start
     if any(not -rank <= axis < rank for axis in shared):
         raise ValueError(f"shared axes must be in [{-rank}, {rank}), got {tuple(shared)}")
     axes = {axis % rank for axis in shared}
@@ -46,6 +41,20 @@ def place(
         tuple(1 if axis in axes else n for axis, n in enumerate(whole)),
         tuple(0 if axis in axes else n for axis, n in enumerate(start)),
     )
+
+
+def _window(shape: tuple[int, ...], shard: Shard) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shard's whole and start, if an array of the shape lies there."""
+    if not isinstance(shard, Shard):
+        raise TypeError(f"shard must be a Shard, got {shard!r}")
+    whole, start = shard.shape, shard.start
+    if not len(shape) == len(whole) == len(start) or any(
+        not 0 <= s <= s + n <= w for n, s, w in zip(shape, start, whole, strict=True)
+    ):
+        raise ValueError(f"a shard of shape {shape} at {start} does not lie inside {whole}")
+    if prod(whole) >= 1 << 63:
+        raise ValueError(f"a shard's whole must have less than 2**63 elements, got {whole}")
+    return tuple(whole), tuple(start)
 
 
 def runs(

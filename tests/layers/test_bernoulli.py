@@ -188,6 +188,22 @@ def test_activation_checkpointing_replays_the_mask():
     assert torch.equal(x.grad, 2 * out)  # d(s m x²)/dx at x = 1, if both masks are one
 
 
+def test_checkpointing_replays_a_key_and_pytorchs_generator_and_no_generator_of_ones_own():
+    """As documented: PyTorch gives no other generator its state back before it runs again."""
+
+    def gradient_is_right(**source):
+        x = ones(99, requires_grad=True)
+        layer = nn.Dropout(**source)
+        out = checkpoint(lambda x: layer(x) * x, x, use_reentrant=False)
+        out.sum().backward()
+        return torch.equal(x.grad, 2 * out)
+
+    assert gradient_is_right()
+    assert gradient_is_right(key=KEY)
+    assert gradient_is_right(generator=torch.default_generator)
+    assert not gradient_is_right(generator=torch.Generator())
+
+
 # ---- statistics -----------------------------------------------------------------------------
 
 N = 1 << 17
@@ -307,6 +323,9 @@ def test_a_bad_rate_is_named(drop):
 )
 def test_what_is_not_a_floating_point_tensor_is_named(x, shown, training):
     for drop in (functional.dropout, lambda x, p, training: nn.Dropout(p).train(training)(x)):
+        if isinstance(x, torch.Tensor) and not training:
+            assert drop(x, 0.5, training) is x
+            continue
         with pytest.raises(TypeError, match=f"floating-point tensor, got {shown}"):
             drop(x, 0.5, training)
 
@@ -323,9 +342,12 @@ OTHERS = {
 @pytest.mark.unchecked
 @pytest.mark.filterwarnings("ignore")  # PyTorch warns of some of these kinds as they are made
 @pytest.mark.parametrize(("shown", "make"), OTHERS.items(), ids=OTHERS)
-def test_a_tensor_of_another_kind_is_named(shown, make):
+def test_a_tensor_of_another_kind_is_named_where_it_would_drop(shown, make):
+    x = make()
     with pytest.raises(TypeError, match=f"floating-point tensor, got {shown}"):
-        functional.dropout(make(), key=KEY)
+        functional.dropout(x, key=KEY)
+    assert nn.Dropout(0.5).eval()(x) is x
+    assert nn.Dropout(0.0)(x) is x
 
 
 @pytest.mark.unchecked

@@ -1,12 +1,15 @@
 """DropConnect: the layer it wraps is kept whole, and only its weights are dropped."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.func import functional_call
+from torch.nn.utils import parametrizations, parametrize, prune
 
 from dropout import MaskKey, Shard, functional, nn, reference
 from dropout.mask import inverted_scale, keep_mask
@@ -136,6 +139,125 @@ def test_a_dropped_weight_leaks_no_nan():
     weight = torch.full((4, 64), torch.nan)
     out = functional.drop_connect(torch.ones(2, 64), weight, p=1.0)
     assert torch.equal(out, torch.zeros(2, 4))
+
+
+# ---- weights that are computed --------------------------------------------------------------
+
+
+class Halved(torch.nn.Module):
+    def forward(self, weight):
+        return weight / 2
+
+
+def halve(layer, *names):
+    for name in names:
+        parametrize.register_parametrization(layer, name, Halved())
+
+
+def write_by_a_hook(layer):
+    """Before each forward the data of the weight is written anew, from other numbers."""
+    raw = layer.weight.detach() * 3
+
+    def write(layer, _):
+        layer.weight.data = raw / 7
+
+    layer.register_forward_pre_hook(write)
+
+
+COMPUTED = {
+    "pruned": lambda layer: prune.random_unstructured(layer, "weight", 0.3),
+    "weight_norm, old": torch.nn.utils.weight_norm,
+    "spectral_norm, old": torch.nn.utils.spectral_norm,
+    "weight_norm": parametrizations.weight_norm,
+    "spectral_norm": parametrizations.spectral_norm,
+    "orthogonal": parametrizations.orthogonal,
+    "parametrized": lambda layer: halve(layer, "weight"),
+    "bias too": lambda layer: halve(layer, "weight", "bias"),
+    "written by a hook": write_by_a_hook,
+}
+every_way = pytest.mark.parametrize("compute", COMPUTED.values(), ids=COMPUTED)
+ignore_old = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+
+
+def made(make, compute):
+    torch.manual_seed(3)
+    layer = make().double()
+    compute(layer)
+    return layer
+
+
+@pytest.mark.unchecked
+@ignore_old
+@pytest.mark.parametrize("per_example", [False, True])
+@pytest.mark.parametrize("name", ["linear", "conv3d", "transposed"])
+@every_way
+def test_of_a_computed_weight_what_the_layer_would_use_is_dropped(compute, name, per_example):
+    make, shape = LAYERS[name]
+    if "bias=False" in str(make()) and compute is COMPUTED["bias too"]:
+        make = partial(torch.nn.Conv3d, 2, 3, 2)
+    layer, twin, x = made(make, compute), made(make, compute), torch.rand(shape).double()
+    out = nn.DropConnect(layer, 0.5, per_example, key=KEY)(x)
+    if not parametrize.is_parametrized(twin):
+        twin(x)  # its hooks compute the weight
+    weight, bias, plain = twin.weight, twin.bias, make().double()
+    kept = keep_mask(KEY, (shape[0], *weight.shape) if per_example else weight.shape, 0.5)
+    masks = torch.from_numpy(kept).expand(shape[0], *weight.shape)
+    used = {} if bias is None else {"bias": bias}
+    expected = torch.cat(
+        [
+            functional_call(plain, {"weight": weight * mask * 2, **used}, (example[None],))
+            for mask, example in zip(masks, x, strict=True)
+        ]
+    )
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-13)
+    out.square().sum().backward()
+    expected.square().sum().backward()
+    for (name, found), right in zip(layer.named_parameters(), twin.parameters(), strict=True):
+        assert found.grad.any(), name
+        torch.testing.assert_close(found.grad, right.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.unchecked
+@ignore_old
+@every_way
+def test_in_evaluation_a_computed_weight_is_the_layers_and_nothing_is_stored(compute):
+    layer, x = made(torch.nn.Linear(6, 6).double, compute), torch.rand(3, 6).double()
+    wrapped = nn.DropConnect(layer, 1.0)
+    wrapped(x)
+    assert "forward" not in vars(layer)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    assert torch.equal(wrapped.eval()(x), layer.eval()(x))
+    assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
+
+
+@pytest.mark.unchecked
+def test_hooks_and_a_forward_of_its_own_stay_the_layers():
+    layer = torch.nn.Linear(6, 6)
+    halve(layer, "weight")
+    layer.forward = own = lambda x: x
+    layer.register_forward_hook(lambda layer, _, out: out + 7)
+    assert torch.equal(nn.DropConnect(layer, 1.0)(torch.ones(6)), layer.bias + 7)
+    assert layer.forward is own
+    layer.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        nn.DropConnect(layer, 1.0)(torch.ones(6))
+    assert layer.forward is own
+
+
+@pytest.mark.unchecked
+def test_a_lazy_layer_has_its_weight_at_the_first_forward():
+    wrapped = nn.DropConnect(torch.nn.LazyLinear(4), 1.0)
+    out = wrapped(torch.ones(3, 6))
+    assert torch.equal(out, wrapped.layer.bias.expand(3, 4))
+    assert wrapped.layer.weight.shape == (4, 6)
+
+
+@pytest.mark.unchecked
+def test_the_compiler_leaves_a_computed_weight_to_eager_mode():
+    layer, x = torch.nn.Linear(6, 6), torch.rand(3, 6)
+    parametrizations.weight_norm(layer)
+    wrapped = nn.DropConnect(layer, 0.5, key=KEY)
+    assert torch.equal(torch.compile(wrapped, backend="aot_eager")(x), wrapped(x))
 
 
 # ---- shards -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What every variant keeps of the mask contract, against its twin in NumPy."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,9 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils.checkpoint import checkpoint
 
 from dropout import MaskKey, Shard, functional, nn, reference
+from dropout.seeding import seeded
 from tests import strategies
 
 KEY = MaskKey(seed=2**63 + 5, stream=1, step=2)
@@ -175,6 +178,44 @@ def test_with_nothing_to_do_x_itself_comes_back_and_no_seed_is_drawn(v, p, train
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def unfit(x):
+    """Tensors that cannot drop, and that torch.nn's dropout lets through in evaluation."""
+    for dtype in (torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn):
+        yield x.to(dtype)
+    yield torch.quantize_per_tensor(x.float(), 1.0, 0, torch.quint8)
+    yield x.to_sparse()
+    yield x.float().to_mkldnn()
+    yield torch.nested.nested_tensor(list(x.unbind()))
+    yield torch.empty_like(x, device="meta")
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor:UserWarning")
+@every_variant
+def test_with_nothing_to_do_any_tensor_comes_back(v):
+    for x in unfit(v.x):
+        if x.is_nested and v.name in ("drop_block2d", "dropout1d"):
+            continue  # which look at the shape of what they get, as torch.nn.Dropout1d does
+        assert v.function(x, 0.5, training=False) is x
+        assert v.function(x, 0.0) is x
+        assert v.module(0.5).eval()(x) is x
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:dropout.d. Received")
+@pytest.mark.parametrize(
+    "name", ["dropout2d", "dropout3d", "feature_alpha_dropout", "drop_path", "locked_dropout"]
+)
+def test_too_few_axes_are_enough_where_no_coin_is_tossed(name):
+    f = getattr(functional, name)
+    for x in (torch.tensor(1.0), torch.ones(1)):
+        assert f(x, 0.5, training=False) is x
+        assert f(x, 0.0) is x
+        if name not in ("drop_path", "locked_dropout"):  # not of torch.nn
+            assert torch.equal(f(x, 1.0), torch.zeros(x.shape))
+
+
 @every_dropping
 @pytest.mark.parametrize("value", [1.0, torch.inf, -torch.inf, torch.nan])
 def test_rate_one_leaves_zeros_and_a_zero_gradient(v, value):
@@ -302,7 +343,96 @@ def test_the_compiler_makes_one_graph_with_the_same_output_and_gradient(v):
     assert torch.equal(results[0][1], results[1][1])
 
 
+@pytest.mark.unchecked
+@pytest.mark.parametrize("v", {v.name: v for v in VARIANTS}.values(), ids=str)
+def test_a_rate_that_changes_is_no_constant_to_the_compiler(v):
+    """One graph, compiled anew no more often than torch.nn.Dropout's is for each rate."""
+    attribute = "beta" if v.name == "uout" else "p"
+    for dynamic in (None, True):
+        torch._dynamo.reset()
+        counter = CompileCounterWithBackend("aot_eager")
+        compiled = partial(torch.compile, fullgraph=True, dynamic=dynamic, backend=counter)
+        layer = v.module(0.5, key=KEY)
+        for p in (0.5, 0.25, 0.125):
+            setattr(layer, attribute, p)
+            assert torch.equal(compiled(layer)(v.x), layer(v.x))
+        assert counter.frame_count <= 4
+        function = compiled(lambda x, p: v.function(x, p, key=KEY))
+        assert all(torch.equal(function(v.x, p), v.function(v.x, p, key=KEY)) for p in (0.5, 0.25))
+
+
+@pytest.mark.unchecked
+@every_variant
+@pytest.mark.parametrize("training", [True, False])
+def test_a_graph_that_torch_fx_traces_computes_the_same(v, training):
+    model = torch.nn.Sequential(torch.nn.Tanh(), v.module(0.5)).train(training)
+    keyed = torch.nn.Sequential(v.module(0.5, key=KEY)).train(training)
+    traced = torch.fx.symbolic_trace(model)
+    assert [node.op for node in traced.graph.nodes].count("call_module") == 2
+    for mode in (training, not training):  # the layer stands in the graph, not what it did
+        seen = []
+        for f in (model.train(mode), traced.train(mode)):
+            torch.manual_seed(7)
+            seen.append(f(v.x))
+        assert torch.equal(*seen)
+    for f in (keyed, lambda x: v.function(x, 0.5, training=training, key=KEY)):
+        again = pickle.loads(pickle.dumps(torch.fx.symbolic_trace(f)))
+        assert torch.equal(again(v.x), f(v.x))
+
+
+class Override:
+    """An object that takes PyTorch's functions over."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return function, args[1:], kwargs
+
+
+class Tagged(torch.Tensor):
+    """A subclass that leaves everything to PyTorch."""
+
+
+@pytest.mark.unchecked
+@every_variant
+def test_arguments_may_take_a_function_over(v):
+    function = getattr(functional, v.name)
+    options = {**dict(v.options), "key": KEY}
+    assert function(Override(), 0.3, **options) == (function, (0.3,), options)
+    found, args, given = function(input=Override(), p=0.3, **options)
+    assert (found, args) == (function, ())
+    assert given.keys() == {"input", "p", *options}
+    tagged = v.x.as_subclass(Tagged)
+    out = v.function(tagged, 0.3, key=KEY)
+    assert type(out) is Tagged
+    assert torch.equal(out.as_subclass(torch.Tensor), v.function(v.x, 0.3, key=KEY))
+    assert v.function(tagged, 0.3, training=False) is tagged
+
+
+@pytest.mark.unchecked
+@every_variant
+def test_the_batch_of_an_exported_layer_is_free(v):
+    layer = v.module(0.5, key=KEY)
+    free = ({0: torch.export.Dim("free", min=2)},)
+    exported = torch.export.export(layer, (torch.cat([v.x] * 2),), dynamic_shapes=free).module()
+    x = torch.cat([v.x] * 5)
+    assert torch.equal(exported(x), layer(x))
+
+
 # ---- the modules ----------------------------------------------------------------------------
+
+
+@every_variant
+def test_what_becomes_one_of_these_drops_as_one(v):
+    """By its class, or by another layer's state, neither of which has a key or a generator."""
+    layer, other = v.module(0.5), torch.nn.Identity()
+    vars(other).update({k: a for k, a in vars(layer).items() if k not in ("key", "generator")})
+    other.__class__ = type(layer)
+    seen = []
+    for f in (layer, other):
+        torch.manual_seed(7)
+        seen.append(f(v.x))
+    assert torch.equal(*seen)
+    assert seeded(other, 1).key == MaskKey(1)
 
 
 @every_variant
@@ -355,15 +485,18 @@ def test_a_bad_rate_is_named(v, training):
 
 @pytest.mark.unchecked
 @every_variant
-@pytest.mark.parametrize("training", [True, False])
-def test_what_is_not_a_floating_point_tensor_is_named(v, training):
+def test_what_is_not_a_floating_point_tensor_is_named(v):
     for x, shown in [
         (v.x.long(), "torch.int64"),
         (v.x.cfloat(), "torch.complex64"),
-        ([1.0], "list"),
+        (v.x.to(torch.float8_e4m3fn), "torch.float8_e4m3fn"),
+        (v.x.to_sparse(), "torch.sparse_coo"),
     ]:
         with pytest.raises(TypeError, match=f"tensor.*, got {shown}"):
-            v.function(x, 0.5, training=training)
+            v.function(x, 0.5)
+    for p, training in ((0.5, True), (0.5, False), (0.0, True)):
+        with pytest.raises(TypeError, match=r"tensor.*, got list"):
+            v.function([1.0], p, training=training)
 
 
 @pytest.mark.unchecked

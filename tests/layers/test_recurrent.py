@@ -1,9 +1,13 @@
 """Dropout in time: one mask for a whole sequence, around PyTorch's own recurrent layers."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.func import functional_call
+from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils.rnn import pack_sequence
 
 from dropout import MaskKey, Shard, functional, nn, reference
@@ -191,6 +195,46 @@ def test_weight_drop_is_the_plain_layer_with_dropped_weights(make):
         for weight, mask in zip(raw, kept, strict=True):
             weight.copy_(torch.where(mask, 2 * weight, 0.0))
     assert_equal(found, rnn(x))
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize(
+    "compute",
+    [
+        partial(prune.random_unstructured, amount=0.3),
+        torch.nn.utils.weight_norm,
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+        parametrizations.orthogonal,
+    ],
+)
+@pytest.mark.parametrize("name", ["weight_hh_l0", "weight_ih_l0"])
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN])
+def test_weight_drop_drops_a_computed_weight_as_the_layer_would_use_it(kind, name, compute):
+    layers = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        layers.append(kind(3, 4).double())
+        compute(layers[-1], name)
+    layer, twin = layers
+    x, wrapped = normal(5, 2, 3), nn.WeightDrop(layer, 0.5, key=KEY)
+    found = wrapped(x)[0]
+    if not parametrize.is_parametrized(twin):
+        twin(x)  # its hooks compute the weight
+    weights = {n: getattr(twin, n) for n in ("weight_ih_l0", "weight_hh_l0")}
+    kept = torch.from_numpy(keep_mask(KEY, (1, *weights["weight_hh_l0"].shape), 0.5)[0])
+    weights["weight_hh_l0"] = weights["weight_hh_l0"] * kept * 2
+    weights |= {n: getattr(twin, n) for n in ("bias_ih_l0", "bias_hh_l0")}
+    expected = functional_call(kind(3, 4).double(), weights, x)[0]
+    # An rnn looks at its weights more than once, and spectral_norm gets better with each look.
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    for out in (found, expected):
+        out.square().sum().backward()
+    for found, right in zip(layer.parameters(), twin.parameters(), strict=True):
+        assert found.grad.any()
+        torch.testing.assert_close(found.grad, right.grad, rtol=1e-5, atol=1e-5)
+    assert torch.equal(wrapped.eval()(x)[0], layer.eval()(x)[0])
 
 
 def test_the_gradient_reaches_the_raw_weight_where_it_was_kept():

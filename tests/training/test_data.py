@@ -7,6 +7,7 @@ import threading
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,9 +148,17 @@ def test_cifar_in_an_empty_folder_names_the_first_missing_file(tmp_path):
 class Mirror(ThreadingHTTPServer):
     """A server on this machine that knows ranges, and breaks off after `limit` bytes if told to."""
 
-    def __init__(self, body: bytes | None = PACKED, limit: int | None = None, ranges: bool = True):
+    def __init__(
+        self,
+        body: bytes | None = PACKED,
+        limit: int | None = None,
+        ranges: bool = True,
+        length: bool = True,
+    ):
         super().__init__(("127.0.0.1", 0), Answer)
-        self.body, self.limit, self.ranges, self.asked = body, limit, ranges, []
+        self.body, self.limit, self.ranges, self.length = body, limit, ranges, length
+        self.asked = []
+        self.before_it_answers = lambda: None
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
 
@@ -157,13 +166,15 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self):
         mirror = self.server
         mirror.asked.append(self.headers["Range"])
+        mirror.before_it_answers()
         start = int(self.headers["Range"][6:-1]) if self.headers["Range"] and mirror.ranges else 0
         if mirror.body is None or start >= len(mirror.body):
             self.send_error(404 if mirror.body is None else 416)
             return
         rest = mirror.body[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(rest)))
+        if mirror.length:
+            self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
         self.wfile.write(rest[: mirror.limit])
 
@@ -247,6 +258,60 @@ def test_whatever_a_part_holds_the_file_is_right(serve, cache, beginning):
     (cache / "file.gz.part").write_bytes(beginning)
     assert fetch(toy(serve().url), "file") == CONTENT
     assert names(cache) == ["file.gz"]
+
+
+@pytest.mark.parametrize("beginning", [b"", PACKED[:1000]])
+def test_a_mirror_need_not_say_how_long_the_file_is(serve, cache, beginning):
+    cache.mkdir(parents=True)
+    (cache / "file.gz.part").write_bytes(beginning)
+    cut, whole = serve(limit=500, length=False), serve(length=False)
+    assert fetch(toy(cut.url, whole.url), "file") == CONTENT
+    assert names(cache) == ["file.gz"]
+
+
+def test_each_of_two_who_download_at_once_has_the_file(serve, cache):
+    """Both begin before either writes, where a broken download left its part."""
+    cache.mkdir(parents=True)
+    (cache / "file.gz.part").write_bytes(PACKED[:1000])
+    mirror, both, found = serve(), threading.Barrier(2, timeout=30), []
+    mirror.before_it_answers = both.wait
+
+    def get():
+        found.append(fetch(toy(mirror.url), "file"))
+
+    threads = [threading.Thread(target=get) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [CONTENT, CONTENT]
+    assert sorted(mirror.asked, key=str) == [None, "bytes=1000-"]
+    assert names(cache) == ["file.gz"]
+
+
+@unchecked
+@pytest.mark.parametrize("fault", ["no home", "a file in the way", "no room"])
+def test_with_no_place_to_keep_it_the_error_names_the_ways_out(serve, cache, monkeypatch, fault):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    if fault == "no home":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr(Path, "home", homeless)
+        words = "home directory"
+    elif fault == "a file in the way":
+        cache.parent.write_bytes(b"")
+        words = "File exists|Not a directory"
+    else:
+        monkeypatch.setattr("shutil.copyfileobj", fail)
+        words = "No space left on device"
+    with pytest.raises(ConnectionError, match=words) as error:
+        fetch(toy(serve().url), "file")
+    assert "set DROPOUT_DATA to a folder" in str(error.value)
+    assert "XDG_CACHE_HOME" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,17 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from dropout.layers.base import Keyed
-from dropout.mask import MaskKey, realised_rate, threshold
-from dropout.op import active, check, drop
+from dropout.layers.base import Keyed, behind, overridable
+from dropout.mask import MaskKey, realised_rate
+from dropout.op import drop
 from dropout.shard import Shard
 
 SATURATION = -1.7580993408473769  # α' = -λα of SELU
 
 
+@overridable
 def alpha_dropout(
-    x: Float[Tensor, "*shape"],
+    input: Float[Tensor, "*shape"],
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -28,20 +29,22 @@ def alpha_dropout(
 ) -> Float[Tensor, "*shape"]:
     """Set each element to SELU's lowest value with probability p, then scale and shift all.
 
-    Of an x with mean 0 and variance 1 the result has mean 0 and variance 1. p, `key`, `generator`
-    and `shard` are those of `functional.dropout`, as is what comes back when there is nothing to
-    drop. At p = 1 every element is 0, the limit. PyTorch's own has `training=False` by default.
+    Of an input with mean 0 and variance 1 the result has mean 0 and variance 1. p, `key`,
+    `generator` and `shard` are those of `functional.dropout`, as is what comes back when there is
+    nothing to drop. At p = 1 every element is 0, the limit. PyTorch's own has `training=False` by
+    default.
 
     Source: Klambauer et al. (2017), section "New dropout technique", whose q is ours.
 
     >>> alpha_dropout(torch.zeros(4), p=0.5, key=MaskKey(seed=1))
     tensor([-0.7792,  0.7792, -0.7792,  0.7792])
     """
-    return _drop(x, (), p, training, inplace, key, generator, shard)
+    return _drop(input, (), p, training, inplace, key, generator, shard)
 
 
+@overridable
 def feature_alpha_dropout(
-    x: Float[Tensor, "batch channels *map"],
+    input: Float[Tensor, "batch channels *map"],
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -52,16 +55,14 @@ def feature_alpha_dropout(
 ) -> Float[Tensor, "batch channels *map"]:
     """`alpha_dropout` with one coin for each channel of each example.
 
-    Raises RuntimeError for an x of rank below 2.
+    Raises RuntimeError for an input of rank below 2, where p is not 0 or 1.
 
     >>> feature_alpha_dropout(torch.zeros(1, 4, 2), p=0.5, key=MaskKey(seed=1))[0].T
     tensor([[-0.7792,  0.7792, -0.7792,  0.7792],
             [-0.7792,  0.7792, -0.7792,  0.7792]])
     """
-    check(x)
-    if x.dim() < 2:
-        raise RuntimeError(f"feature alpha dropout needs at least 2 axes, got {x.dim()}")
-    return _drop(x, tuple(range(2, x.dim())), p, training, inplace, key, generator, shard)
+    shared = behind(2, input, p, training)
+    return _drop(input, shared, p, training, inplace, key, generator, shard)
 
 
 def affine(p: float) -> tuple[float, float, float]:
@@ -70,18 +71,14 @@ def affine(p: float) -> tuple[float, float, float]:
     if p == 1:
         return 0.0, 0.0, 0.0
     q = 1 - p
-    a = (q + SATURATION**2 * p * q) ** -0.5
+    a = (q + SATURATION * SATURATION * p * q) ** -0.5
     return a, -a * p * SATURATION, a * q * SATURATION  # the sum itself would cancel near p = 1
 
 
 def _drop(x, shared, p, training, inplace, key, generator, shard):
-    check(x)
-    if not active(training):
-        threshold(p)
-        return x
     a, b, dropped = affine(p)
     coins = {"key": key, "generator": generator, "shard": shard}
-    return drop(x, p, shared, scale=a, shift=b, dropped=dropped, inplace=inplace, **coins)
+    return drop(x, p, shared, training, scale=a, shift=b, dropped=dropped, inplace=inplace, **coins)
 
 
 class AlphaDropout(Keyed, torch.nn.AlphaDropout):

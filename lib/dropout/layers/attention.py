@@ -6,13 +6,14 @@ from torch import Generator, Tensor
 from torch.nn import LayerNorm, Linear, ReLU, Sequential
 from torch.nn.functional import scaled_dot_product_attention
 
-from dropout.layers.base import CoinLayer
+from dropout.layers.base import CoinLayer, overridable
 from dropout.layers.bernoulli import Dropout
 from dropout.mask import MaskKey, threshold
 from dropout.op import active, drop
 from dropout.shard import Shard
 
 
+@overridable
 def attention(
     queries: Float[Tensor, "*batch targets features"],
     keys: Float[Tensor, "*batch sources features"],
@@ -135,7 +136,8 @@ class SelfAttention(torch.nn.Module):
         mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "*batch length d_model"]:
         heads = self.project(x).unflatten(-1, (3, self.n_heads, -1)).transpose(-4, -2)
-        out = self.attention(*heads.unbind(-3), mask)
+        queries, keys, values = heads.unbind(-3)
+        out = self.attention(queries, keys, values, mask)
         return self.out(out.transpose(-3, -2).flatten(-2))
 
 
@@ -189,7 +191,13 @@ class TransformerEmbedding(torch.nn.Module):
         self.dropout = Dropout(p)
 
     def forward(self, tokens: Int[Tensor, "*batch length"]) -> Float[Tensor, "*batch length d"]:
-        length, allowed = tokens.shape[-1], self.positions.num_embeddings
-        if length > allowed:
-            raise ValueError(f"tokens must have at most {allowed} positions, got {length}")
-        return self.dropout(self.words(tokens) + self.positions.weight[:length])
+        return self.dropout(self.words(tokens) + _first(tokens, self.positions.weight))
+
+
+@overridable
+def _first(tokens: Tensor, positions: Tensor) -> Tensor:
+    """The vectors of the positions that tokens stand at."""
+    length, allowed = tokens.shape[-1], len(positions)
+    if length > allowed:
+        raise ValueError(f"tokens must have at most {allowed} positions, got {length}")
+    return positions[:length]

@@ -5,14 +5,15 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn import Module
 
-from dropout.layers.base import CoinLayer
+from dropout.layers.base import CoinLayer, overridable
 from dropout.mask import MaskKey, inverted_scale, threshold
-from dropout.op import check, drop
+from dropout.op import check, drop, idle
 from dropout.shard import Shard
 
 
+@overridable
 def drop_path(
-    x: Float[Tensor, "batch *shape"],
+    input: Float[Tensor, "batch *shape"],
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -23,10 +24,10 @@ def drop_path(
 ) -> Float[Tensor, "batch *shape"]:
     """Drop each example whole with probability p and multiply the others by 1/(1 - p).
 
-    x is what a branch of a residual network adds to its input. p, `key`, `generator` and `shard`
-    are those of `functional.dropout`, as is what comes back when there is nothing to drop.
+    The input is what a branch of a residual network adds to its input. p, `key`, `generator` and
+    `shard` are those of `functional.dropout`, as is what comes back when there is nothing to drop.
 
-    Raises ValueError for an x with no axis of examples.
+    Raises ValueError for an input with no axis of examples, where anything drops.
     Source: Huang et al. (2016), equation 2, scaled as inverted dropout is.
 
     >>> drop_path(torch.ones(4, 2), p=0.5, key=MaskKey(seed=1))
@@ -35,13 +36,16 @@ def drop_path(
             [0., 0.],
             [2., 2.]])
     """
-    _check_examples(x)
-    shared = tuple(range(1, x.dim()))
-    return drop(x, p, shared, training, key=key, generator=generator, shard=shard, inplace=inplace)
+    if idle(input, threshold(p), training):
+        return input
+    _check_examples(input)
+    rest = range(1, input.dim())
+    return drop(
+        input, p, rest, training, key=key, generator=generator, shard=shard, inplace=inplace
+    )
 
 
 def _check_examples(x: Tensor) -> None:
-    check(x)
     if x.dim() == 0:
         raise ValueError("x must have a first axis, of examples, got a tensor of shape ()")
 
@@ -100,9 +104,10 @@ class StochasticDepth(CoinLayer):
         self.branch = branch
 
     def forward(self, input: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
-        _check_examples(input)
         if not self.training or threshold(self.p) == 0:
             return input + self.branch(input)
+        check(input)
+        _check_examples(input)
         # On the CPU, so that counting the kept ones waits for no device.
         ones = torch.ones(len(input), device="cpu")
         coin = drop(ones, self.p, scale=1.0, key=self.key, generator=self.generator)

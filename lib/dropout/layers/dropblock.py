@@ -14,18 +14,19 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from dropout.layers.base import CoinLayer
+from dropout.layers.base import CoinLayer, overridable, rank_of
 from dropout.mask import MaskKey, threshold
 from dropout.noise import LAWS, affine, multiply
-from dropout.op import active, check
+from dropout.op import idle
 from dropout.reference import block_covers, block_threshold
 from dropout.shard import Shard, place
 
 WORDS = 1 << 32  # γ is a number of these: 16 bits, a coin's, would be coarse for one so small
 
 
+@overridable
 def drop_block2d(
-    x: Float[Tensor, "*batch channels height width"],
+    input: Float[Tensor, "*batch channels height width"],
     p: float,
     block_size: int,
     training: bool = True,
@@ -37,12 +38,12 @@ def drop_block2d(
 ) -> Float[Tensor, "*batch channels height width"]:
     """Drop square blocks of each map, on average the part p of it, and scale up what is left.
 
-    x is (N, C, H, W), or (C, H, W) with no batch. Channels have their own blocks, or with
+    The input is (N, C, H, W), or (C, H, W) with no batch. Channels have their own blocks, or with
     `per_channel=False` those of their example. An element that stays is divided by its own
-    probability to stay, so that E of every element is x, at the border of the map as in the middle;
-    the paper divides by the part of the batch that stayed, which ties the examples together.
-    `key`, `generator` and `shard` are those of `functional.dropout`. With `training=False` or
-    p = 0, x itself comes back.
+    probability to stay, so that every element keeps its mean, at the border of the map as in the
+    middle; the paper divides by the part of the batch that stayed, which ties the examples
+    together. `key`, `generator` and `shard` are those of `functional.dropout`. With
+    `training=False` or p = 0, the input itself comes back.
 
     Raises ValueError for p outside [0, 1] and a block that is larger than the map.
     Source: Ghiasi et al. (2018), with another γ than that of equation 1.
@@ -54,20 +55,19 @@ def drop_block2d(
              [1.3350, 0.0000, 0.0000, 0.0000, 0.0000],
              [1.1554, 0.0000, 0.0000, 0.0000, 0.0000]]])
     """
-    check(x)
     threshold(p)
     _check_size(block_size)
-    if x.dim() not in (3, 4):
-        raise ValueError(f"x must be (N, C, H, W) or (C, H, W), got shape {tuple(x.shape)}")
-    whole, start = place(x.shape, shard, () if per_channel else (-3,))
+    if rank_of(input) not in (3, 4):
+        raise ValueError(f"x must be (N, C, H, W) or (C, H, W), got shape {tuple(input.shape)}")
+    whole, start = place(input.shape, shard, () if per_channel else (-3,))
     if block_size > min(whole[-2:]):
         raise ValueError(
             f"block_size must be at most the map's height and width, got {block_size} for a map "
             f"of {whole[-2]} x {whole[-1]}"
         )
-    if not active(training) or p == 0:
-        return x
-    return multiply(x, "blocks", [float(p), float(block_size)], whole, start, key, generator)
+    if idle(input, p, training):
+        return input
+    return multiply(input, "blocks", [float(p), float(block_size)], whole, start, key, generator)
 
 
 def _check_size(block_size: int) -> None:

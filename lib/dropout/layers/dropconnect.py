@@ -5,18 +5,19 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.func import functional_call
 from torch.nn.functional import linear
 from torch.nn.modules.conv import _ConvNd
 
-from dropout.layers.base import CoinLayer
+from dropout.layers.base import CoinLayer, overridable
+from dropout.layers.weights import reweighted
 from dropout.mask import MaskKey, threshold
 from dropout.op import active, drop
 from dropout.shard import Shard
 
 
+@overridable
 def drop_connect(
-    x: Float[Tensor, "*inputs"],
+    input: Float[Tensor, "*inputs"],
     weight: Float[Tensor, "*weights"],
     p: float = 0.5,
     training: bool = True,
@@ -27,7 +28,7 @@ def drop_connect(
     generator: Generator | None = None,
     shard: Shard | None = None,
 ) -> Float[Tensor, "*outputs"]:
-    """`function(x, weight)` with each weight dropped with probability p and the others scaled.
+    """`function(input, weight)` with each weight dropped with probability p and the others scaled.
 
     p is the drop rate, survivors are multiplied by 1/(1 - p). The mask has the shape of `weight`,
     one for the whole batch; `per_example`, it is `(examples, *weight.shape)`, as in the source, and
@@ -46,17 +47,18 @@ def drop_connect(
     """
     if not active(training):
         threshold(p)  # a bad rate is refused in evaluation too
-        return function(x, weight)
+        return function(input, weight)
     if per_example:
-        weight, function = weight.expand(len(x), *weight.shape), torch.vmap(function)
-    return function(x, drop(weight, p, key=key, generator=generator, shard=shard))
+        weight, function = weight.expand(len(input), *weight.shape), torch.vmap(function)
+    return function(input, drop(weight, p, key=key, generator=generator, shard=shard))
 
 
 class DropConnect(CoinLayer):
     """A Linear or ConvNd with DropConnect: it wraps `layer`, whose weight and bias stay its own.
 
     All that the layer does (stride, padding, dilation, groups, bias) it does here, and gradients
-    reach `layer.weight`. In evaluation the layer runs as it is. An input without a batch axis is
+    reach `layer.weight`, or what it is computed from, as pruning, a normalisation and other hooks
+    and parametrisations do. In evaluation the layer runs as it is. An input without a batch axis is
     one example. For rate, coins and `per_example` see `functional.drop_connect`.
 
     >>> layer = DropConnect(torch.nn.Conv2d(3, 8, 5, stride=2), p=0.5, per_example=True)
@@ -80,13 +82,17 @@ class DropConnect(CoinLayer):
         self.per_example = per_example
 
     def forward(self, input: Float[Tensor, "*inputs"]) -> Float[Tensor, "*outputs"]:
+        if not active(self.training):
+            return self.layer(input)
+        return reweighted(self.layer, ["weight"], self._connect, input)
+
+    def _connect(self, run: Callable[..., Tensor], input: Tensor) -> Tensor:
         example = 1 if isinstance(self.layer, torch.nn.Linear) else len(self.layer.kernel_size) + 1
         return drop_connect(
             input,
             self.layer.weight,
             self.p,
-            self.training,
-            function=lambda x, weight: functional_call(self.layer, {"weight": weight}, (x,)),
+            function=lambda x, weight: run({"weight": weight}, x),
             per_example=self.per_example and input.dim() > example,
             key=self.key,
             generator=self.generator,

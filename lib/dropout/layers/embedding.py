@@ -5,14 +5,15 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from torch.nn.functional import embedding
 
-from dropout.layers.base import CoinLayer
+from dropout.layers.base import CoinLayer, overridable
 from dropout.mask import MaskKey, inverted_scale, threshold
 from dropout.op import active, drop
 from dropout.shard import Shard
 
 
+@overridable
 def embedding_dropout(
-    tokens: Int[Tensor, "*shape"],
+    input: Int[Tensor, "*shape"],
     weight: Float[Tensor, "words features"],
     p: float = 0.1,
     training: bool = True,
@@ -21,7 +22,7 @@ def embedding_dropout(
     generator: Generator | None = None,
     shard: Shard | None = None,
 ) -> Float[Tensor, "*shape features"]:
-    """Look tokens up in a table, of which each row is dropped with probability p.
+    """Look the tokens of the input up in a table, of which each row is dropped with probability p.
 
     A dropped word is zero wherever it occurs, the others are multiplied by 1/(1 - p). p is the drop
     rate; there is one coin for each of the table's rows, and the table is not copied. Coins come
@@ -36,11 +37,11 @@ def embedding_dropout(
     tensor([[0., 2., 2., 2., 0.],
             [0., 2., 2., 2., 0.]])
     """
-    vectors = embedding(tokens, weight)
+    vectors = embedding(input, weight)
     if not active(training):
         threshold(p)  # a bad rate is refused in evaluation too
         return vectors
-    return _drop_words(vectors, tokens, len(weight), p, key, generator, shard)
+    return _drop_words(vectors, input, len(weight), p, key, generator, shard)
 
 
 class EmbeddingDropout(CoinLayer):
@@ -73,6 +74,7 @@ class EmbeddingDropout(CoinLayer):
         return _drop_words(vectors, input, words, self.p, self.key, self.generator, None)
 
 
+@overridable
 def _drop_words(
     vectors: Float[Tensor, "*shape features"],
     tokens: Int[Tensor, "*shape"],
@@ -89,8 +91,9 @@ def _drop_words(
     return (vectors * inverted_scale(p)).masked_fill(dropped[tokens], 0.0)
 
 
+@overridable
 def word_dropout(
-    tokens: Int[Tensor, "*shape"],
+    input: Int[Tensor, "*shape"],
     p: float = 0.1,
     training: bool = True,
     *,
@@ -105,20 +108,19 @@ def word_dropout(
     from `key`, or from a seed drawn from `generator` (default: PyTorch's CPU generator); a `shard`
     places the tokens in a larger text. With `training=False` the tokens themselves come back.
 
-    Raises TypeError for tokens that are not integers, ValueError for p outside [0, 1].
+    Raises TypeError for tokens to replace that are not integers, ValueError for p outside [0, 1].
     Source: Bowman et al. (2016), section 3.1.
 
     >>> word_dropout(torch.arange(8), p=0.5, replacement=-1, key=MaskKey(seed=1))
     tensor([-1,  1, -1,  3, -1,  5,  6,  7])
     """
-    if tokens.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"tokens must be integers (int64, int32), got {tokens.dtype}")
-    if not active(training) or threshold(p) == 0:
-        threshold(p)  # a bad rate is refused in evaluation too
-        return tokens
-    coins = torch.ones(tokens.shape, device=tokens.device)
+    if threshold(p) == 0 or not active(training):
+        return input
+    if input.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"tokens must be integers (int64, int32), got {input.dtype}")
+    coins = torch.ones(input.shape, device=input.device)
     dropped = drop(coins, p, key=key, generator=generator, shard=shard) == 0
-    return tokens.masked_fill(dropped, replacement)
+    return input.masked_fill(dropped, replacement)
 
 
 class WordDropout(CoinLayer):

@@ -3,15 +3,16 @@
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from dropout.layers.base import CoinLayer
+from dropout.layers.base import CoinLayer, overridable
 from dropout.mask import MaskKey, threshold
 from dropout.noise import LAWS, affine, multiply
-from dropout.op import active, check
+from dropout.op import idle
 from dropout.shard import Shard, place
 
 
+@overridable
 def gaussian_dropout(
-    x: Float[Tensor, "*shape"],
+    input: Float[Tensor, "*shape"],
     p: float = 0.5,
     training: bool = True,
     *,
@@ -22,20 +23,20 @@ def gaussian_dropout(
     """Multiply each element by its own number from N(1, p/(1 - p)), the variance that dropout has.
 
     p is the drop rate of the dropout that it stands for. `key`, `generator` and `shard` are those
-    of `functional.dropout`. With `training=False` or p = 0, x itself comes back.
+    of `functional.dropout`. With `training=False` or p = 0, the input itself comes back.
 
-    Raises TypeError for a tensor that is not floating point, ValueError for p outside [0, 1): at
-    p = 1 the variance has no value. Source: Srivastava et al. (2014), section 10.
+    Raises TypeError for a tensor that is to change and not dense and floating point, ValueError for
+    p outside [0, 1): at p = 1 the variance has no value. Source: Srivastava et al. (2014), section
+    10.
 
     >>> from torch import ones
     >>> gaussian_dropout(ones(4), p=0.5, key=MaskKey(seed=1))
     tensor([ 1.3804,  0.7037,  0.7508, -0.0038])
     """
     deviation = _deviation(p)
-    check(x)
-    if not active(training) or deviation == 0:
-        return x
-    return multiply(x, "normal", [deviation], *place(x.shape, shard), key, generator)
+    if idle(input, deviation, training):
+        return input
+    return multiply(input, "normal", [deviation], *place(input.shape, shard), key, generator)
 
 
 def _deviation(p: float) -> float:

@@ -2,24 +2,26 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.func import functional_call
 from torch.nn.functional import linear
 from torch.nn.modules.rnn import RNNBase
 
-from dropout.layers.base import CoinLayer
+from dropout.layers.base import CoinLayer, overridable
+from dropout.layers.weights import reweighted
 from dropout.mask import MaskKey, inverted_scale, threshold
-from dropout.op import coins, drop, masked_scale
+from dropout.op import coins, drop, idle, masked_scale
 from dropout.shard import Shard
 
 State = tuple[Tensor, ...]  # h, and in an LSTM c
 
 
+@overridable
 def locked_dropout(
-    x: Float[Tensor, "time *batch features"],
+    input: Float[Tensor, "time *batch features"],
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -31,24 +33,29 @@ def locked_dropout(
 ) -> Float[Tensor, "time *batch features"]:
     """Drop each feature of each sequence at all time steps or at none.
 
-    x is (time, batch, features), with `batch_first` (batch, time, features), or one sequence
-    (time, features). p is the drop rate, survivors are multiplied by 1/(1 - p). Coins come from
-    `key`, or from a seed drawn from `generator` (default: PyTorch's CPU generator); a `shard`
-    places x in a larger tensor. With `training=False` x itself comes back.
+    The input is (time, batch, features), with `batch_first` (batch, time, features), or one
+    sequence (time, features). p is the drop rate, survivors are multiplied by 1/(1 - p). Coins come
+    from `key`, or from a seed drawn from `generator` (default: PyTorch's CPU generator); a `shard`
+    places the input in a larger tensor. With `training=False` the input itself comes back.
 
-    Raises ValueError for another rank or p outside [0, 1], TypeError for a tensor that is not
-    floating point. Source: Gal and Ghahramani (2016), "A theoretically grounded application of
-    dropout in recurrent neural networks", section 4.
+    Raises ValueError for p outside [0, 1] and, where anything drops, for another rank, TypeError
+    for a tensor that is to drop and not dense and floating point. Source: Gal and Ghahramani
+    (2016), "A theoretically grounded application of dropout in recurrent neural networks", section
+    4.
 
     >>> locked_dropout(torch.ones(3, 8), p=0.5, key=MaskKey(seed=1))
     tensor([[0., 2., 0., 2., 0., 2., 2., 2.],
             [0., 2., 0., 2., 0., 2., 2., 2.],
             [0., 2., 0., 2., 0., 2., 2., 2.]])
     """
-    if x.dim() not in (2, 3):
-        raise ValueError(f"x must have 2 or 3 dimensions, got shape {tuple(x.shape)}")
-    time = 1 if batch_first and x.dim() == 3 else 0
-    return drop(x, p, (time,), training, key=key, generator=generator, shard=shard, inplace=inplace)
+    if idle(input, threshold(p), training):
+        return input
+    if input.dim() not in (2, 3):
+        raise ValueError(f"x must have 2 or 3 dimensions, got shape {tuple(input.shape)}")
+    time = 1 if batch_first and input.dim() == 3 else 0
+    return drop(
+        input, p, (time,), training, key=key, generator=generator, shard=shard, inplace=inplace
+    )
 
 
 class LockedDropout(CoinLayer):
@@ -92,11 +99,12 @@ class LockedDropout(CoinLayer):
 class WeightDrop(CoinLayer):
     """DropConnect on the hidden-to-hidden weights of an nn.LSTM, nn.GRU or nn.RNN.
 
-    It wraps `rnn`, whose weights stay its own, under their own names. In training each forward
-    runs the rnn with a dropped copy of them, the same at all time steps and for all sequences, so
-    that PyTorch's fused kernels do the work; gradients reach the raw weights. In evaluation the
-    rnn runs as it is. p is the drop rate; coins, one for each weight of all layers and
-    directions stacked, come from `key` or `generator` as in `functional.dropout`.
+    It wraps `rnn`, whose weights stay its own, under their own names. In training each forward runs
+    the rnn with a dropped copy of them, the same at all time steps and for all sequences, so that
+    PyTorch's fused kernels do the work; gradients reach the raw weights, or what they are computed
+    from, as pruning and parametrisations do. In evaluation the rnn runs as it is. p is the drop
+    rate; coins, one for each weight of all layers and directions stacked, come from `key` or
+    `generator` as in `functional.dropout`.
 
     Raises TypeError if `rnn` is not recurrent, ValueError for p outside [0, 1].
     Source: Merity, Keskar and Socher (2018), section 2.
@@ -123,9 +131,12 @@ class WeightDrop(CoinLayer):
         if not self.training:
             return self.rnn(input, hx)
         names = [f"weight_hh_{run}" for run in _runs(self.rnn)]
+        return reweighted(self.rnn, names, partial(self._drop, names), input, hx)
+
+    def _drop(self, names: list[str], run: Callable[..., Any], input, hx):
         stack = torch.stack([getattr(self.rnn, name) for name in names])
         dropped = drop(stack, self.p, key=self.key, generator=self.generator)
-        return functional_call(self.rnn, dict(zip(names, dropped, strict=True)), (input, hx))
+        return run(dict(zip(names, dropped, strict=True)), input, hx)
 
 
 class VariationalRNN(CoinLayer):
@@ -141,8 +152,8 @@ class VariationalRNN(CoinLayer):
     PyTorch's CPU generator). They have shape (places, batch, width), the widest of the places:
     each layer's input, then each layer's and direction's state, then the output.
 
-    Raises TypeError if `rnn` is not recurrent or the input is packed, ValueError for a rate
-    outside [0, 1] and for an rnn that drops between its layers itself.
+    Raises TypeError if `rnn` is not recurrent or the input is packed where anything drops,
+    ValueError for a rate outside [0, 1] and for an rnn that drops between its layers itself.
     Source: Gal and Ghahramani (2016), equation 7, one mask for all gates.
 
     >>> gru = VariationalRNN(torch.nn.GRU(3, 4, num_layers=2, bidirectional=True), p=0.2)
@@ -172,10 +183,10 @@ class VariationalRNN(CoinLayer):
         threshold(self.output_p)
 
     def forward(self, input, hx=None):
-        if not isinstance(input, Tensor):
-            raise TypeError(f"input must be a tensor, got {type(input).__name__}")
         if not (self.training and any(map(threshold, (self.p, self.recurrent_p, self.output_p)))):
             return self.rnn(input, hx)
+        if not isinstance(input, Tensor):
+            raise TypeError(f"input must be a tensor, got {type(input).__name__}")
         return self.unrolled(input, hx)
 
     def unrolled(self, input: Tensor, hx: Tensor | State | None = None):

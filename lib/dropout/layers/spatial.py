@@ -6,14 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from dropout.layers.base import Keyed
+from dropout.layers.base import Keyed, behind, overridable, rank_of
 from dropout.mask import MaskKey
-from dropout.op import check, drop
+from dropout.op import drop
 from dropout.shard import Shard
 
 
+@overridable
 def dropout1d(
-    x: Float[Tensor, "*batch channels length"],
+    input: Float[Tensor, "*batch channels length"],
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -24,10 +25,10 @@ def dropout1d(
 ) -> Float[Tensor, "*batch channels length"]:
     """Drop each channel of each example with probability p and multiply the others by 1/(1 - p).
 
-    x is (N, C, L), or (C, L) with no batch. p, `key`, `generator` and `shard` are those of
+    The input is (N, C, L), or (C, L) with no batch. p, `key`, `generator` and `shard` are those of
     `functional.dropout`, as is what comes back when there is nothing to drop.
 
-    Raises RuntimeError for an x of another rank, as PyTorch does.
+    Raises RuntimeError for an input of another rank, as PyTorch does.
     Source: Tompson et al. (2015), SpatialDropout.
 
     >>> dropout1d(torch.ones(4, 2), p=0.5, key=MaskKey(seed=1))
@@ -36,17 +37,18 @@ def dropout1d(
             [0., 0.],
             [2., 2.]])
     """
-    check(x)
-    if x.dim() not in (2, 3):
+    rank = rank_of(input)
+    if rank not in (2, 3):
         raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, (C, L) or (N, C, L), got {x.dim()}D, "
-            f"shape {tuple(x.shape)}"
+            f"dropout1d: Expected 2D or 3D input, (C, L) or (N, C, L), got {rank}D, "
+            f"shape {tuple(input.shape)}"
         )
-    return _drop_channels(x, x.dim() - 1, p, training, inplace, key, generator, shard)
+    return _drop_channels(input, rank - 1, p, training, inplace, key, generator, shard)
 
 
+@overridable
 def dropout2d(
-    x: Float[Tensor, "*shape"],
+    input: Float[Tensor, "*shape"],
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -57,34 +59,35 @@ def dropout2d(
 ) -> Float[Tensor, "*shape"]:
     """Drop each channel of each example with probability p and multiply the others by 1/(1 - p).
 
-    x is (N, C, H, W). As in PyTorch the first two axes have coins and the rest share them,
-    whatever the rank: x of rank 3 is read as (N, C, L), not as (C, H, W), and warned of, as is
+    The input is (N, C, H, W). As in PyTorch the first two axes have coins and the rest share them,
+    whatever the rank: one of rank 3 is read as (N, C, L), not as (C, H, W), and warned of, as is
     every rank but 3 and 4. The rest is as in `functional.dropout`.
 
-    Raises RuntimeError for an x of rank below 2.
+    Raises RuntimeError for an input of rank below 2, where p is not 0 or 1.
     Source: Tompson et al. (2015), SpatialDropout.
 
     >>> dropout2d(torch.ones(1, 4, 3, 3), p=0.5, key=MaskKey(seed=1)).sum(dim=(2, 3))
     tensor([[ 0., 18.,  0., 18.]])
     """
-    check(x)
-    if x.dim() == 3:
+    rank = rank_of(input)
+    if rank == 3:
         warnings.warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D "
             "dropout behavior is desired: (N, C, L). Use dropout1d to say so; for (C, H, W) add "
             "a batch axis",
-            stacklevel=2,
+            stacklevel=3,
         )
-    elif x.dim() != 4:
+    elif rank != 4:
         warnings.warn(
-            f"dropout2d: Received a {x.dim()}-D input to dropout2d, which is made for (N, C, H, W)",
-            stacklevel=2,
+            f"dropout2d: Received a {rank}-D input to dropout2d, which is made for (N, C, H, W)",
+            stacklevel=3,
         )
-    return _drop_channels(x, 2, p, training, inplace, key, generator, shard)
+    return _drop_channels(input, 2, p, training, inplace, key, generator, shard)
 
 
+@overridable
 def dropout3d(
-    x: Float[Tensor, "*shape"],
+    input: Float[Tensor, "*shape"],
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -95,29 +98,28 @@ def dropout3d(
 ) -> Float[Tensor, "*shape"]:
     """Drop each channel of each example with probability p and multiply the others by 1/(1 - p).
 
-    x is (N, C, D, H, W), or (C, D, H, W) with no batch. Every other rank is warned of and, as in
-    PyTorch, has coins along its first axis only. The rest is as in `functional.dropout`.
+    The input is (N, C, D, H, W), or (C, D, H, W) with no batch. Every other rank is warned of and,
+    as in PyTorch, has coins along its first axis only. The rest is as in `functional.dropout`.
 
     Source: Tompson et al. (2015), SpatialDropout.
 
     >>> dropout3d(torch.ones(4, 2, 2, 2), p=0.5, key=MaskKey(seed=1)).sum(dim=(1, 2, 3))
     tensor([ 0., 16.,  0., 16.])
     """
-    check(x)
-    if x.dim() not in (4, 5):
+    rank = rank_of(input)
+    if rank not in (4, 5):
         warnings.warn(
-            f"dropout3d: Received a {x.dim()}-D input to dropout3d, which is made for "
+            f"dropout3d: Received a {rank}-D input to dropout3d, which is made for "
             "(N, C, D, H, W) and (C, D, H, W)",
-            stacklevel=2,
+            stacklevel=3,
         )
-    return _drop_channels(x, 2 if x.dim() == 5 else 1, p, training, inplace, key, generator, shard)
+    coins = 2 if rank == 5 else 1
+    return _drop_channels(input, coins, p, training, inplace, key, generator, shard)
 
 
 def _drop_channels(x, coins, p, training, inplace, key, generator, shard):
     """Dropout with coins along the first axes only, `coins` of them."""
-    if training and x.dim() < coins:
-        raise RuntimeError(f"channel dropout needs at least {coins} axes, got {x.dim()}")
-    rest = tuple(range(coins, x.dim()))
+    rest = behind(coins, x, p, training)
     return drop(x, p, rest, training, key=key, generator=generator, shard=shard, inplace=inplace)
 
 

@@ -6,14 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from dropout.layers.base import Coins, overridable
 from dropout.mask import MaskKey
 from dropout.noise import LAWS, affine, multiply
-from dropout.op import active, check
+from dropout.op import idle
 from dropout.shard import Shard, place
 
 
+@overridable
 def uout(
-    x: Float[Tensor, "*shape"],
+    input: Float[Tensor, "*shape"],
     beta: float = 0.1,
     training: bool = True,
     *,
@@ -21,23 +23,23 @@ def uout(
     generator: Generator | None = None,
     shard: Shard | None = None,
 ) -> Float[Tensor, "*shape"]:
-    """x + x r for r from U(-beta, beta), one r for each element.
+    """input · (1 + r) for r from U(-beta, beta), one r for each element.
 
     There is no drop rate: `beta` in [0, 1] says how strong the noise is. `key`, `generator` and
-    `shard` are those of `functional.dropout`. With `training=False` or beta = 0, x itself comes
-    back.
+    `shard` are those of `functional.dropout`. With `training=False` or beta = 0, the input itself
+    comes back.
 
-    Raises TypeError for a tensor that is not floating point, ValueError for beta outside [0, 1].
+    Raises TypeError for a tensor that is to change and not dense and floating point, ValueError for
+    beta outside [0, 1].
     Source: Li et al. (2018), "Change Dropout into a more variance-stable form".
 
     >>> uout(torch.ones(4), beta=0.1, key=MaskKey(seed=1))
     tensor([1.0781, 1.0789, 1.0171, 1.0423])
     """
     _check_beta(beta)
-    check(x)
-    if not active(training) or beta == 0:
-        return x
-    return multiply(x, "uniform", [float(beta)], *place(x.shape, shard), key, generator)
+    if idle(input, beta, training):
+        return input
+    return multiply(input, "uniform", [float(beta)], *place(input.shape, shard), key, generator)
 
 
 def _check_beta(beta: float) -> None:
@@ -55,7 +57,7 @@ def _uniform(x, seed, stream, step, numbers, whole, start):
 LAWS["uniform"] = _uniform
 
 
-class Uout(torch.nn.Module):
+class Uout(Coins, torch.nn.Module):
     """`functional.uout` as a module: the identity in evaluation.
 
     `key` and `generator` are as in `nn.Dropout`.

@@ -10,12 +10,14 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -134,10 +136,10 @@ def mnist(folder: str | Path | None = None) -> tuple[Images, Images]:
     """The 60,000 training and 10,000 test images of MNIST, 28 x 28 pixels, in their original order.
 
     The four idx files, plain or .gz, are read from `folder`, else from $DROPOUT_DATA/mnist, else
-    from the cache, which is filled by download. Raises ConnectionError where no mirror answers,
-    FileNotFoundError where the folder lacks a file, and ValueError where a file is altered.
-    LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
-    Proceedings of the IEEE 86 (1998).
+    from the cache, which is filled by download. Raises ConnectionError where no mirror answers or
+    the cache cannot be written, FileNotFoundError where the folder lacks a file, and ValueError
+    where a file is altered. LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to
+    document recognition", Proceedings of the IEEE 86 (1998).
     """
     images, labels, test_images, test_labels = (fetch(MNIST, file, folder) for file in MNIST.files)
     return parse_idx(images, labels), parse_idx(test_images, test_labels)
@@ -149,7 +151,8 @@ def cifar10(folder: str | Path | None = None, *, train: int = 10_000) -> tuple[I
     Rows of 3,072 pixels, for `x.reshape(-1, 3, 32, 32)`, in their original order. The files
     data_batch_1.bin (to 3) and test_first_1000.bin, plain or .gz, are read from `folder`, else from
     $DROPOUT_DATA/cifar10, else from the cache, which is filled from the binary release, a download
-    of 162 MiB. Raises ConnectionError where the mirror does not answer, FileNotFoundError where the
+    of 162 MiB. Raises ConnectionError where the mirror does not answer or the cache
+    cannot be written, FileNotFoundError where the
     folder lacks a file, and ValueError where a file is altered or `train` is out of range.
     Krizhevsky, "Learning multiple layers of features from tiny images" (2009).
     """
@@ -244,48 +247,69 @@ def same(path: Path, content: bytes, expected: str) -> bytes:
 
 def download(source: Source, file: str) -> bytes:
     """A file of the cache, fetched from the first mirror that has it where it is missing or bad."""
-    folder = cache_folder() / source.name
-    folder.mkdir(parents=True, exist_ok=True)
     failures = []
-    if (path := find(folder, file)) is not None:
-        try:
-            return checked(path, source.files[file])
-        except ValueError as error:
-            failures.append(str(error))
-            path.unlink()
-    for mirror in source.mirrors:
-        try:
-            if source.archive:
-                return unpack(source, mirror, folder)[file]
-            part = folder / f"{file}.gz.part"
-            content = resume(f"{mirror}{file}.gz", part, source.files[file], checked)
-        except (OSError, HTTPException, ValueError) as error:
-            failures.append(f"{mirror}: {error}")
-        else:
-            part.replace(part.with_suffix(""))
-            return content
+    try:
+        folder = cache_folder() / source.name
+        folder.mkdir(parents=True, exist_ok=True)
+        if (path := find(folder, file)) is not None:
+            try:
+                return checked(path, source.files[file])
+            except ValueError as error:
+                failures.append(str(error))
+                path.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        failures.append(f"no place to keep it: {error}")
+    else:
+        for mirror in source.mirrors:
+            try:
+                if source.archive:
+                    return unpack(source, mirror, folder)[file]
+                with claimed(folder / f"{file}.gz.part") as part:
+                    content = resume(f"{mirror}{file}.gz", part, source.files[file], checked)
+                    part.replace(folder / f"{file}.gz")
+                    return content
+            except (OSError, HTTPException, ValueError) as error:
+                failures.append(f"{mirror}: {error}")
     raise ConnectionError(
         f"cannot fetch {source.name}/{file} ({'; '.join(failures)}). Connect to the network and "
         "call again: a broken download is resumed. Or set DROPOUT_DATA to a folder that holds "
-        f"{source.name}/{file}.gz"
+        f"{source.name}/{file}.gz. Downloads are kept below XDG_CACHE_HOME, by default ~/.cache, "
+        "where there must be room to write"
     )
+
+
+@contextmanager
+def claimed(part: Path) -> Iterator[Path]:
+    """A file for one call alone: the part that a broken download left, where there is one.
+
+    What is there in the end becomes the part. So two processes never write into one file.
+    """
+    with TemporaryDirectory(dir=part.parent) as folder:
+        mine = Path(folder) / part.name
+        with suppress(FileNotFoundError):
+            part.replace(mine)
+        try:
+            yield mine
+        finally:
+            with suppress(FileNotFoundError):
+                mine.replace(part)
 
 
 def unpack(source: Source, mirror: str, folder: Path) -> dict[str, bytes]:
     """The files of a source's archive, fetched from a mirror, and put into the folder."""
     archive = source.archive
     assert archive is not None
-    part = folder / f"{archive.name}.part"
-    packed = BytesIO(resume(f"{mirror}{archive.name}", part, archive.sha256, unaltered))
     found = {}
-    with tarfile.open(fileobj=packed) as tar:
-        for file, (member, size) in archive.members.items():
-            content = tar.extractfile(member).read(size)  # type: ignore[union-attr]
-            written = folder / f"{file}.part"
-            written.write_bytes(content)
-            found[file] = checked(written, source.files[file])
-            written.replace(folder / file)
-    part.unlink()
+    with claimed(folder / f"{archive.name}.part") as part:
+        packed = BytesIO(resume(f"{mirror}{archive.name}", part, archive.sha256, unaltered))
+        with tarfile.open(fileobj=packed) as tar:
+            for file, (member, size) in archive.members.items():
+                content = tar.extractfile(member).read(size)  # type: ignore[union-attr]
+                written = part.with_name(file)
+                written.write_bytes(content)
+                found[file] = checked(written, source.files[file])
+                written.replace(folder / file)
+        part.unlink()
     return found
 
 
@@ -301,7 +325,8 @@ def resume(url: str, part: Path, expected: str, check: Callable[[Path, str], byt
             start = start if reply.status == 206 else 0
             with part.open("ab" if start else "wb") as out:
                 shutil.copyfileobj(reply, out)
-        missing = start + int(reply.headers["Content-Length"]) - part.stat().st_size
+        length = reply.headers["Content-Length"]  # which need not be there
+        missing = start + int(length) - part.stat().st_size if length else 0
         if missing:  # urllib does not say so itself
             raise ConnectionError(f"the connection broke with {missing} bytes to come")
     except HTTPError as error:
