@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from dropout.kernels.engines import engine_of
 from dropout.mask import MaskKey
-from dropout.op import coins, engine_of, sampler, seed_tensor
+from dropout.op import coins, sampler, seed_tensor
 
 # By name: (x, seed, stream, step, numbers, whole, start) -> x times its factors, laid out as x.
 LAWS: dict[str, Callable[..., Tensor]] = {}

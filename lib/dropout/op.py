@@ -6,11 +6,9 @@ wherever it is needed it is drawn anew from the key.
 """
 
 import threading
-import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -24,7 +22,7 @@ from torch.compiler import is_compiling
 from torch.nn import Parameter
 from torch.utils.checkpoint import CheckpointPolicy, _CachingTorchDispatchMode
 
-from dropout.kernels import portable
+from dropout.kernels.engines import engine_of
 from dropout.mask import MaskKey, inverted_scale, threshold
 from dropout.shard import Shard, place
 
@@ -249,20 +247,6 @@ _ARGUMENTS = (
 )
 _library.define(f"masked_scale(Tensor x, {_ARGUMENTS}) -> Tensor")
 _library.define("draw_seeds(SymInt[] shape) -> Tensor", tags=torch.Tag.nondeterministic_seeded)
-
-
-@lru_cache
-def engine_of(device: torch.device):
-    """The module of `dropout.kernels` for a device."""
-    name = {"cpu": "cpu", "cuda": "cuda"}.get(device.type, "portable")
-    try:
-        return import_module(f"dropout.kernels.{name}")
-    except ImportError as error:
-        warnings.warn(
-            f"dropout on {device.type} is slow, and right: it runs without {error.name}",
-            stacklevel=2,
-        )
-        return portable
 
 
 def _direct(x: Tensor) -> bool:

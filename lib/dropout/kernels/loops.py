@@ -17,6 +17,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from dropout.kernels.compiled import compiled
+
+if numba.config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set")
+
 # NumPy has no bfloat16 and Numba no float16: both come as their bits, told apart by the sign.
 # The second type is the one to compute in.
 STORAGE = {
@@ -286,7 +291,7 @@ def _noise(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
                 _times(x, a, wx, out, b, wo, row, n, bias, gain)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def masked_scale_many(x, out, seeds, widths, thresholds, scales, begin, end):
     """Write the tensors from `begin` to `end` of x, each masked by its own key, into `out`."""
     _, rows, stride = x.shape
@@ -316,13 +321,18 @@ _ADDRESSES_AND_KEY, _NUMBERS = [types.int64] * 5, [types.float64] * 3
 _PART = [types.Array(types.uint64, 1, "C"), types.int64, types.int64]
 
 
+def _of_type(run, loop, dtype: torch.dtype, signature):
+    """A loop compiled for a data type, under a name that no other has."""
+    run.__qualname__ = f"{loop.__name__}.{dtype}"
+    return compiled(run, signature)
+
+
 @lru_cache
 def masked_scale(dtype: torch.dtype):
-    """The machine code for a data type. While it runs it holds no lock on the interpreter."""
+    """The machine code for a data type."""
     stored, number = STORAGE[dtype]
     signature = types.void(*_ADDRESSES_AND_KEY, types.int64, *_NUMBERS, *_PART)
 
-    @numba.njit(signature, nogil=True, cache=True)
     def run(x, out, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end):
         _masked_scale(
             numba.carray(_pointer(x, stored), EVERYTHING),
@@ -340,16 +350,15 @@ def masked_scale(dtype: torch.dtype):
             np.uint64(end),
         )
 
-    return run
+    return _of_type(run, masked_scale, dtype, signature)
 
 
 @lru_cache
 def noise(dtype: torch.dtype):
-    """The machine code for a data type. While it runs it holds no lock on the interpreter."""
+    """The machine code for a data type."""
     stored, _ = STORAGE[dtype]
     signature = types.void(*_ADDRESSES_AND_KEY, types.boolean, *_NUMBERS[:2], *_PART)
 
-    @numba.njit(signature, nogil=True, cache=True)
     def run(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
         _noise(
             numba.carray(_pointer(x, stored), EVERYTHING),
@@ -365,4 +374,4 @@ def noise(dtype: torch.dtype):
             np.uint64(end),
         )
 
-    return run
+    return _of_type(run, noise, dtype, signature)
