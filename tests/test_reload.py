@@ -10,8 +10,7 @@ AGAIN = {
     "op": "importlib.reload(dropout.op)",
     "each in turn": """
 for name in [name for name in sys.modules if name.partition(".")[0] == "dropout"]:
-    if "kernels.loops" not in name:
-        importlib.reload(sys.modules[name])
+    importlib.reload(sys.modules[name])
 """,
     "anew": """
 for name in [name for name in sys.modules if name.partition(".")[0] == "dropout"]:

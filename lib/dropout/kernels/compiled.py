@@ -68,7 +68,7 @@ def compiled(function: Callable[..., Any], signature: Any = None) -> Any:
 
     While it runs it holds no lock on the interpreter. Its qualified name tells it from all others.
     """
-    dispatcher = numba.njit(nogil=True)(function)
+    dispatcher: Any = numba.njit(nogil=True)(function)
     try:
         dispatcher._cache = Cache(function)
     except Exception as error:

@@ -12,6 +12,7 @@ import ctypes
 import sys
 from collections import deque
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,10 +45,8 @@ def _used(x: Tensor) -> Tensor | None:
         except IndexError:  # another thread took it
             break
         if (last.dtype, last.nbytes) == (x.dtype, x.nbytes) and _is_free(last, address):
-            like = torch.empty_like(x, device="meta")
-            return torch.empty(0, dtype=x.dtype, device="cpu").set_(
-                last, 0, like.shape, like.stride()
-            )
+            out: Any = torch.empty(0, dtype=x.dtype, device="cpu")
+            return out.set_(last, 0, x.shape, torch.empty_like(x, device="meta").stride())
         _kept.append((address, last))
     return None
 
@@ -58,7 +57,7 @@ def _is_free(last: Tensor, address: int) -> bool:
     It is not where somebody resized it, or moved it to where other processes see it. A storage that
     Python has held counts for one in use, for good.
     """
-    storage = torch._C._storage_address(last)
+    storage = torch._C._storage_address(last)  # type: ignore[attr-defined]
     return torch._C._storage_Use_Count(storage) == 1 and last.data_ptr() == address
 
 
