@@ -65,8 +65,10 @@ def times_two(code, loop, dtype):
 
 def test_each_loop_and_type_has_a_file_of_its_own():
     codes = [loop(dtype) for loop in (loops.masked_scale, loops.noise) for dtype in DTYPES]
-    assert len({file_of(code)[0] for code in codes}) == 2 * len(DTYPES)
-    assert len({file_of(code)[1] for code in codes}) == 2 * len(DTYPES)
+    codes += [loops.masked_scale_many(dtype) for dtype in (torch.float32, torch.float64)]
+    paths = {file_of(code)[0] for code in codes}
+    assert len(paths) == 10
+    assert all(path.exists() for path in paths)
 
 
 @LOOPS
@@ -245,15 +247,19 @@ def test_one_notice_and_the_same_mask(before, reason, engine, tmp_path):
     code = f"""
 import sys, warnings
 {before}
-import torch
+import numpy as np, torch
 from dropout import MaskKey, functional
 from dropout.kernels.engines import serving
+from dropout.kernels.many import masked_scale
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     outs = [functional.dropout(torch.ones(64, dtype=t), key=MaskKey(5)) for t in
             (torch.float32, torch.float32, torch.float64)]
     functional.gaussian_dropout(torch.ones(64), 0.5, key=MaskKey(5))
     import dropout.training.sweep
+    many = masked_scale(torch.ones(1, 1, 64), np.array([5], np.uint64), np.array([64]),
+                        np.array([1 << 15], np.int32), np.array([2], np.float32))
+    outs.append(many[0, 0])
 print([str(w.message) for w in caught if "dropout" in str(w.message)])
 print([out.tolist() for out in outs])
 print(serving("cpu"))
@@ -261,7 +267,7 @@ print(serving("cpu"))
     notices, masks, name = run(code, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
     assert notices.count("dropout ") == 1
     assert reason in notices
-    assert masks == str([ones()] * 3)
+    assert masks == str([ones()] * 4)
     assert name.startswith(engine)
     assert engine == "Numba" or reason in name
 

@@ -63,8 +63,8 @@ def _not_kept(reason: str) -> None:
     )
 
 
-def compiled(function: Callable[..., Any], signature: Any = None) -> Any:
-    """A function as Numba compiles it: at once for a signature, or else when types are known.
+def compiled(function: Callable[..., Any], signature: Any) -> Any:
+    """A function as Numba compiles it for a signature.
 
     While it runs it holds no lock on the interpreter. Its qualified name tells it from all others.
     """
@@ -74,7 +74,5 @@ def compiled(function: Callable[..., Any], signature: Any = None) -> Any:
     except Exception as error:
         no_folder = "no locator" in str(error)
         _not_kept("no folder for it can be written" if no_folder else type(error).__name__)
-    if signature is not None:
-        dispatcher.compile(signature)
-        dispatcher.disable_compile()
+    dispatcher.compile(signature)
     return dispatcher

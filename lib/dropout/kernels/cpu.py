@@ -33,15 +33,15 @@ def _nothing(*_) -> None:
 
 
 @lru_cache
-def _code(loop, dtype):
+def code(loop, dtype):
     """The code of a loop for a data type, or None where there is no way to compile it."""
     try:
         with preparing:
-            (code,) = loop(dtype).overloads.values()
+            (compiled,) = loop(dtype).overloads.values()
     except Exception as error:
         use_portable("cpu", error)
         return None
-    return code.entry_point
+    return compiled.entry_point
 
 
 @lru_cache(maxsize=4096)
@@ -63,7 +63,7 @@ def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
     tiles = -(-width // coins) * -(-share // elements) * -(-size // int(loops.ROWS))
     tiles *= prod(axis.size for axis in outer)
     parts = prod(shape) // share * (share + COST[loop]) // PART
-    return _code(loop, dtype), np.array(numbers, np.uint64), tiles, parts
+    return code(loop, dtype), np.array(numbers, np.uint64), tiles, parts
 
 
 def _spread(x: Tensor, out: Tensor, numbers: tuple, run, plan, tiles: int, parts: int) -> None:
