@@ -16,7 +16,7 @@ from dropout.kernels.layout import layout
 from dropout.kernels.memory import empty_like
 from dropout.kernels.threads import spread
 
-__all__ = ["empty_like", "masked_scale", "noise"]
+__all__ = ["code", "empty_like", "masked_scale", "noise"]
 
 COINS = {  # at most so many in a tile: 8 KiB of lanes, or 12 KiB of words and noise
     loops.masked_scale: 1 << 12,
