@@ -240,6 +240,32 @@ def test_compiled_in_place_writes_into_the_input():
     assert torch.equal(x, functional.dropout(torch.ones(64), key=KEY))
 
 
+TRACED = {
+    "a key": nn.Dropout(0.5, key=KEY),
+    "a drawn seed": nn.Dropout(0.5),
+    "shared coins": nn.Dropout1d(0.5, key=KEY),
+    "noise": nn.GaussianDropout(0.5, key=KEY),
+    "in place": nn.Dropout(0.5, inplace=True, key=KEY),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # on sizes
+@pytest.mark.parametrize("grad", [False, True], ids=["", "with gradient"])
+@pytest.mark.parametrize("layer", TRACED.values(), ids=TRACED)
+def test_tracing_is_refused_in_training_and_right_in_evaluation(layer, grad):
+    x = torch.ones(2, 4, 8, requires_grad=grad)
+    model = torch.nn.Sequential(Doubles(), layer).train()
+    with pytest.raises(RuntimeError, match=r"torch\.jit\.trace cannot record dropout in training"):
+        torch.jit.trace(model, x)
+    assert torch.equal(torch.jit.trace(model.eval(), x)(3 * x), 6 * x)
+
+
+class Doubles(torch.nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
 def test_an_exported_model_draws_in_training_and_is_rid_of_dropout_in_evaluation():
     net, x = model(), torch.linspace(-1, 1, 32).view(4, 8)
     exported = torch.export.export(net.train(), (x,))

@@ -3,25 +3,24 @@
 import argparse
 import json
 import platform
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from dropout.bench import bench, family
+from dropout.kernels.engines import serving
 
 
 def info() -> dict:
     """The machine, the versions, and which engine serves which device."""
-    compilers = {name: find_spec(name) is not None for name in ("numba", "triton")}
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "cpu engine": "Numba" if compilers["numba"] else "portable: install numba for speed",
-        "cuda engine": "Triton" if compilers["triton"] else "portable",
+        "cpu engine": serving("cpu"),
+        "cuda engine": serving("cuda"),
     }
 
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from dropout.kernels.engines import engine_of
 from dropout.mask import MaskKey
-from dropout.op import coins, engine_of, sampler, seed_tensor
+from dropout.op import coins, library, sampler, seed_tensor
 
 # By name: (x, seed, stream, step, numbers, whole, start) -> x times its factors, laid out as x.
-LAWS: dict[str, Callable[..., Tensor]] = {}
+# A module that is loaded anew keeps them: layers enter their own only when they are loaded.
+LAWS: dict[str, Callable[..., Tensor]] = globals().get("LAWS", {})
 
 
 def multiply(
@@ -52,7 +54,7 @@ def affine(
     return out
 
 
-_library = torch.library.Library("dropout", "FRAGMENT")
+_library = library("FRAGMENT")
 _library.define(
     "multiply(Tensor x, Tensor seed, SymInt stream, SymInt step, str law, float[] numbers, "
     "SymInt[] whole, SymInt[] start) -> Tensor"

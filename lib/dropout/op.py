@@ -6,11 +6,9 @@ wherever it is needed it is drawn anew from the key.
 """
 
 import threading
-import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -22,10 +20,11 @@ from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch._library.effects import EffectType
 from torch.autograd import forward_ad
 from torch.compiler import is_compiling
+from torch.jit import is_tracing
 from torch.nn import Parameter
 from torch.utils.checkpoint import CheckpointPolicy, _CachingTorchDispatchMode
 
-from dropout.kernels import portable
+from dropout.kernels.engines import engine_of
 from dropout.mask import MaskKey, inverted_scale, threshold
 from dropout.shard import Shard, place
 
@@ -68,7 +67,7 @@ def drop(
     """
     direct = _direct(x)
     t, inverted = (_known_rate if direct and type(p) is float else _rate)(p)
-    nothing = t == 0 or not (training or active(training))
+    nothing = t == 0 or not ((training and direct) or active(training))
     if not direct:
         check(x, nothing)
     if nothing:
@@ -90,7 +89,13 @@ _known_rate = lru_cache(_rate)
 
 def active(training: bool) -> bool:
     """Whether to drop: in training, and wherever `bayes.predict` samples."""
-    return training or sampler() is not None
+    dropping = training or sampler() is not None
+    if dropping and not is_compiling() and is_tracing():
+        raise RuntimeError(
+            "torch.jit.trace cannot record dropout in training: trace in evaluation, or use "
+            "torch.export"
+        )
+    return dropping
 
 
 def sampler() -> Any:
@@ -139,8 +144,13 @@ def _coins(key, generator, traced: bool) -> tuple[Tensor | int, int, int]:
 
 
 def _traced() -> bool:
-    """Whether PyTorch looks on: a compiler, a transform of torch.func, a dispatch mode."""
-    return is_compiling() or _are_functorch_transforms_active() or _len_torch_dispatch_stack() > 0
+    """Whether PyTorch looks on: a compiler, a tracer, a transform of torch.func, a mode."""
+    return (
+        is_compiling()
+        or _are_functorch_transforms_active()
+        or _len_torch_dispatch_stack() > 0
+        or is_tracing()
+    )
 
 
 def seed_tensor(seed: Tensor | int) -> Tensor:
@@ -267,7 +277,21 @@ def check_writable(x: Tensor) -> None:
 
 # --- What PyTorch knows of it -------------------------------------------------------------------
 
-_library = torch.library.Library("dropout", "DEF")
+
+def library(kind: str) -> torch.library.Library:
+    """A library for this package's operators, in place of the one that an earlier import made.
+
+    PyTorch keeps operators apart from the modules that define them: a module that is loaded anew
+    has to take back what it registered.
+    """
+    libraries = vars(torch.ops.dropout).setdefault("_libraries", {})
+    if kind in libraries:
+        libraries[kind]._destroy()
+    libraries[kind] = torch.library.Library("dropout", kind)
+    return libraries[kind]
+
+
+_library = library("DEF")
 _VMAP = torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchVmapMode)
 _ARGUMENTS = (
     "Tensor seed, SymInt stream, SymInt step, SymInt threshold, float scale, float shift, "
@@ -275,20 +299,6 @@ _ARGUMENTS = (
 )
 _library.define(f"masked_scale(Tensor x, {_ARGUMENTS}) -> Tensor")
 _library.define("draw_seeds(SymInt[] shape) -> Tensor", tags=torch.Tag.nondeterministic_seeded)
-
-
-@lru_cache
-def engine_of(device: torch.device):
-    """The module of `dropout.kernels` for a device."""
-    name = {"cpu": "cpu", "cuda": "cuda"}.get(device.type, "portable")
-    try:
-        return import_module(f"dropout.kernels.{name}")
-    except ImportError as error:
-        warnings.warn(
-            f"dropout on {device.type} is slow, and right: it runs without {error.name}",
-            stacklevel=2,
-        )
-        return portable
 
 
 def _direct(x: Tensor) -> bool:

@@ -180,39 +180,6 @@ def test_importing_the_package_imports_no_compiler():
     assert run(code) == "[]\n"
 
 
-def test_without_numba_one_notice_and_the_same_mask():
-    code = """
-import sys, warnings
-sys.modules["numba"] = None
-import torch
-from dropout import MaskKey, functional
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    outs = [functional.dropout(torch.ones(64), key=MaskKey(5)) for _ in range(2)]
-print([str(w.message) for w in caught if "dropout" in str(w.message)])
-print(outs[0].tolist() == outs[1].tolist(), outs[1].tolist())
-"""
-    notices, same = run(code).splitlines()
-    assert notices.count("numba") == 1
-    expected = write_ones()
-    assert same == f"True {expected}"
-
-
-def write_ones():
-    keep = keep_mask(MaskKey(5), (64,), 0.5)
-    return np.where(keep, 2.0, 0.0).tolist()
-
-
-def test_a_second_process_finds_the_code_compiled():
-    code = """
-import torch
-from dropout.kernels import loops
-print(sum(loops.masked_scale(torch.float32).stats.cache_hits.values()))
-"""
-    run(code)
-    assert run(code) == "1\n"
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_has_threads_of_its_own():
     code = """

@@ -59,3 +59,73 @@ def test_no_more_is_kept_than_two_blocks():
     results = [memory.empty_like(torch.ones(1 << 12)) for _ in range(5)]
     del results
     assert len(memory._kept) == 2
+
+
+def test_it_may_be_resized_like_any_tensor_and_is_then_not_used_again():
+    x = torch.ones(1 << 12)
+    for resize in (
+        lambda out: out.untyped_storage().resize_(0),
+        lambda out: out.resize_(1 << 13).fill_(2),
+        lambda out: torch.add(torch.ones(1 << 13), 1, out=out.resize_(0)),
+        lambda out: out.set_(),
+        lambda out: out.share_memory_(),
+    ):
+        resize(out := memory.empty_like(x))
+        address = out.data_ptr()
+        del out
+        again = memory.empty_like(x)
+        assert again.data_ptr() != address
+        assert again.untyped_storage().nbytes() == x.nbytes
+        assert torch.equal(again.fill_(3), 3 * x)
+        memory._kept.clear()
+
+
+HOLDERS = {
+    "view": lambda out: out[5:],
+    "detached": lambda out: out.detach(),
+    "numpy": lambda out: out.numpy(),
+    "dlpack": lambda out: torch.utils.dlpack.to_dlpack(out),
+    "storage": lambda out: out.untyped_storage(),
+    "python's memory": lambda out: memoryview(out.numpy()),
+}
+
+
+@pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS)
+def test_whatever_holds_the_memory_keeps_it(hold):
+    out = memory.empty_like(torch.ones(1 << 12))
+    address, holder = out.data_ptr(), hold(out)
+    del out
+    assert memory.empty_like(torch.ones(1 << 12)).data_ptr() != address
+    del holder
+
+
+def test_a_lazy_clone_keeps_what_it_was():
+    out = memory.empty_like(torch.ones(1 << 12)).fill_(7)
+    clone = torch._lazy_clone(out)
+    del out
+    memory.empty_like(torch.ones(1 << 12)).fill_(3)
+    memory.empty_like(torch.ones(1 << 12)).fill_(3)
+    assert torch.equal(clone, torch.full((1 << 12,), 7.0))
+
+
+def test_memory_of_inference_serves_training_and_the_other_way_round():
+    x = torch.ones(1 << 12)
+    with torch.inference_mode():
+        first = memory.empty_like(x)
+        assert first.is_inference()
+        address = first.data_ptr()
+        del first
+    second = memory.empty_like(x)
+    assert (second.data_ptr(), second.is_inference()) == (address, False)
+    (second.fill_(2) * torch.ones(1, requires_grad=True)).sum().backward()
+    del second
+    with torch.inference_mode():
+        assert memory.empty_like(x).data_ptr() == address
+
+
+def test_another_layout_of_as_many_elements_uses_the_same_memory():
+    x = torch.ones(4, 8, 16, 32)
+    address = memory.empty_like(x).data_ptr()
+    other = memory.empty_like(x.to(memory_format=torch.channels_last))
+    assert other.data_ptr() == address
+    assert other.is_contiguous(memory_format=torch.channels_last)

@@ -5,21 +5,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from dropout import MaskKey
+import dropout.nn  # noqa: F401  (its layers have the laws of noise)
+from dropout import MaskKey, noise
 from dropout import mask as definition
-from dropout.kernels import portable
+from dropout.kernels import cpu, portable
 from dropout.mask import inverted_scale, keep_mask, threshold
-from dropout.shard import Shard
+from dropout.shard import Shard, place
 from tests import strategies
+from tests.kernels.cases import CASES
 
 
-def dropped(x, key, p, place=None):
+def dropped(x, key, p, shard=None):
     """The kernel on x, whose whole is x itself unless it has another place."""
-    place = place or Shard(tuple(x.shape), (0,) * x.dim())
+    shard = shard or Shard(tuple(x.shape), (0,) * x.dim())
     t, scale = threshold(p), inverted_scale(p)
     out = torch.empty_like(x)
-    whole, start = place.shape, place.start
+    whole, start = shard.shape, shard.start
     portable.masked_scale(x, out, key.seed, key.stream, key.step, t, scale, 0.0, 0.0, whole, start)
     return out
 
@@ -132,3 +136,50 @@ def test_the_input_is_left_as_it_was():
     x = torch.ones(64)
     dropped(x, MaskKey(8), 0.5)
     assert torch.equal(x, torch.ones(64))
+
+
+class NoFloat64(TorchDispatchMode):
+    """PyTorch on a device such as Apple's MPS."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves((args, kwargs, out)):
+            if leaf is torch.float64 or getattr(leaf, "dtype", None) is torch.float64:
+                raise TypeError(f"{func} meets float64")
+        return out
+
+
+def test_the_mode_refuses_float64():
+    for call in (lambda x: x.double(), lambda x: x * torch.from_numpy(np.ones(3))):
+        with pytest.raises(TypeError, match="float64"), NoFloat64():
+            call(torch.ones(3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_device_without_float64_draws_the_same(case, dtype):
+    x, shared, shard = case
+    x, window = x.to(dtype), place(x.shape, shard, shared)
+    calls = [("masked_scale", (20000, 1.4, 0.3, -1.7))]
+    calls += [("noise", (normal, 1.0, 0.7)) for normal in (True, False)]
+    for name, numbers in calls:
+        expected, out = torch.empty_like(x), torch.empty_like(x)
+        getattr(cpu, name)(x, expected, 1, 2, 3, *numbers, *window)
+        with NoFloat64():
+            getattr(portable, name)(x, out, 1, 2, 3, *numbers, *window)
+        ulp = torch.finfo(dtype).eps if name == "noise" else 0  # two roundings in place of one
+        torch.testing.assert_close(out, expected, rtol=ulp, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("law", noise.LAWS)
+def test_every_law_of_noise_does_without_float64(law, dtype, monkeypatch):
+    x = torch.linspace(-2, 2, 2 * 3 * 9 * 8).reshape(2, 3, 9, 8).to(dtype)
+    arguments = 1, 2, 3, [0.3, 3.0], x.shape, (0,) * 4
+    expected = noise.LAWS[law](x, *arguments)
+    monkeypatch.setattr(noise, "engine_of", lambda device: portable)
+    with NoFloat64():
+        out = noise.LAWS[law](x, *arguments)
+    ulp = 0 if law == "blocks" else torch.finfo(dtype).eps
+    torch.testing.assert_close(out, expected, rtol=ulp, atol=0)
+    assert not torch.equal(out, x)

@@ -1,7 +1,9 @@
 """A loop shared by threads: everything is done once, and nobody waits for a thread held up."""
 
 import os
-from threading import Event, get_ident
+import subprocess
+import sys
+from threading import Event, Thread, get_ident
 
 import pytest
 import torch
@@ -56,3 +58,60 @@ def test_what_fails_in_another_thread_fails_in_the_caller():
 
     with pytest.raises(ValueError, match="part"):
         spread(work, 2, 2)
+
+
+@pytest.fixture
+def new_pool():
+    threads._pool.cache_clear()
+    yield
+    threads._pool.cache_clear()
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_where_no_thread_may_start_those_there_are_do_it_all(allowed, new_pool, monkeypatch):
+    begin_thread, left = Thread.start, [None] * allowed
+
+    def start(thread):
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        begin_thread(thread)
+
+    torch.set_num_threads(3)
+    monkeypatch.setattr(Thread, "start", start)
+    done = []
+    for _ in range(3):
+        spread(lambda *part: done.append(part), 100, 100)
+    assert sorted(done) == [(n, n + 1) for n in range(100) for _ in range(3)]
+
+
+LAST_LINES = {
+    "a thread that outlives the main one": "threading.Thread(target=late).start()",
+    "atexit": "atexit.register(late)",
+    "atexit, with threads that have worked": "call(); atexit.register(late)",
+}
+
+
+@pytest.mark.parametrize("last_line", LAST_LINES.values(), ids=LAST_LINES)
+def test_the_mask_is_the_same_when_the_interpreter_ends(last_line):
+    code = f"""
+import atexit, threading, time, torch
+from dropout import MaskKey, functional
+x = torch.ones(1 << 22)
+def call():
+    torch.set_num_threads(2)
+    return functional.dropout(x, key=MaskKey(5))
+def late():
+    if threading.current_thread() is not threading.main_thread():
+        threading.main_thread().join()
+        time.sleep(0.1)  # the pool closes after that
+    print(torch.equal(call(), alone), flush=True)
+torch.set_num_threads(1)
+alone = functional.dropout(x, key=MaskKey(5))
+{last_line}
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)

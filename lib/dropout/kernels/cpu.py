@@ -1,6 +1,6 @@
 """Masked scale and noise on the CPU, compiled by Numba: vector instructions, a thread a part.
 
-Compiled code is kept on disk, so that only the first process waits.
+Where a loop cannot be compiled for a type, the portable engine does its work.
 """
 
 from functools import lru_cache
@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dropout.kernels import loops
+from dropout.kernels import loops, portable
+from dropout.kernels.engines import preparing, use_portable
 from dropout.kernels.layout import layout
 from dropout.kernels.memory import empty_like
 from dropout.kernels.threads import spread
 
-__all__ = ["empty_like", "masked_scale", "noise"]
+__all__ = ["code", "empty_like", "masked_scale", "noise"]
 
 COINS = {  # at most so many in a tile: 8 KiB of lanes, or 12 KiB of words and noise
     loops.masked_scale: 1 << 12,
@@ -27,11 +28,27 @@ COST = {loops.masked_scale: 4, loops.noise: 20}  # of a draw, in reads and write
 PART = 1 << 20  # of these, about: for fewer, waking a thread costs more than it saves
 
 
+def _nothing(*_) -> None:
+    """The code for no elements."""
+
+
+@lru_cache
+def code(loop, dtype):
+    """The code of a loop for a data type, or None where there is no way to compile it."""
+    try:
+        with preparing:
+            (compiled,) = loop(dtype).overloads.values()
+    except Exception as error:
+        use_portable("cpu", error)
+        return None
+    return compiled.entry_point
+
+
 @lru_cache(maxsize=4096)
 def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
     """The code of a loop for a data type, what it reads of a layout, its tiles and its parts."""
     if 0 in shape:
-        return None, None, 0, 0
+        return _nothing, None, 0, 0
     lay = layout(shape, x_strides, out_strides, whole, start)
     (width, wx, wo, _), (share, sx, so, _) = lay.coins, lay.shared
     # Where neighbours in memory are far apart in the mask, their axis is the rows of a tile.
@@ -45,9 +62,8 @@ def _plan(loop, dtype, shape, x_strides, out_strides, whole, start):
     numbers += [number for axis in outer for number in axis]
     tiles = -(-width // coins) * -(-share // elements) * -(-size // int(loops.ROWS))
     tiles *= prod(axis.size for axis in outer)
-    (code,) = loop(dtype).overloads.values()
     parts = prod(shape) // share * (share + COST[loop]) // PART
-    return code.entry_point, np.array(numbers, np.uint64), tiles, parts
+    return code(loop, dtype), np.array(numbers, np.uint64), tiles, parts
 
 
 def _spread(x: Tensor, out: Tensor, numbers: tuple, run, plan, tiles: int, parts: int) -> None:
@@ -78,7 +94,9 @@ def masked_scale(
     run, plan, tiles, parts = _plan(
         loops.masked_scale, x.dtype, x.shape, x.stride(), out.stride(), whole, start
     )
-    if tiles == 1:
+    if run is None:
+        portable.masked_scale(x, out, *numbers, whole, start)
+    elif tiles == 1:
         run(x.data_ptr(), out.data_ptr(), *numbers, plan, 0, 1)
     elif tiles:
         _spread(x, out, numbers, run, plan, tiles, parts)
@@ -101,5 +119,7 @@ def noise(
     run, plan, tiles, parts = _plan(
         loops.noise, x.dtype, x.shape, x.stride(), out.stride(), whole, start
     )
-    if tiles:
+    if run is None:
+        portable.noise(x, out, *numbers, whole, start)
+    elif tiles:
         _spread(x, out, numbers, run, plan, tiles, parts)

@@ -8,7 +8,7 @@ applied, so that both loops vectorise.
 """
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numba
 import numpy as np
@@ -16,6 +16,11 @@ import torch
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from dropout.kernels.compiled import compiled
+
+if numba.config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set")
 
 # NumPy has no bfloat16 and Numba no float16: both come as their bits, told apart by the sign.
 # The second type is the one to compute in.
@@ -286,43 +291,24 @@ def _noise(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
                 _times(x, a, wx, out, b, wo, row, n, bias, gain)
 
 
-@numba.njit(nogil=True, cache=True)
-def masked_scale_many(x, out, seeds, widths, thresholds, scales, begin, end):
-    """Write the tensors from `begin` to `end` of x, each masked by its own key, into `out`."""
-    _, rows, stride = x.shape
-    x, out = x.reshape(-1), out.reshape(-1)
-    for k in range(begin, end):
-        width, threshold, scale = widths[k], thresholds[k], scales[k]
-        tall = max(1, MANY // width)
-        words = np.empty(tall * width // 4 + 4, np.uint64)
-        lanes = words.view(np.uint16)
-        for top in range(0, rows, tall):
-            high, coin = min(tall, rows - top), top * width
-            offset = coin % 8
-            blocks = (offset + high * width + 7) // 8
-            draw(words[: 2 * blocks], coin // 8, seeds[k], 0, 0)
-            for row in range(high):
-                at, lane = ((k * rows) + top + row) * stride, lanes[offset + row * width :]
-                source, target = x[at : at + stride], out[at : at + stride]
-                for unit in range(width):
-                    keep = np.int32(lane[unit]) >= threshold
-                    target[unit] = source[unit] * scale if keep else 0
-                target[width:] = 0
-
-
 # Python's own types are the quickest to pass: two addresses, the key; a plan, the first tile, the
 # one after the last.
 _ADDRESSES_AND_KEY, _NUMBERS = [types.int64] * 5, [types.float64] * 3
 _PART = [types.Array(types.uint64, 1, "C"), types.int64, types.int64]
 
 
+def _of_type(run, loop, dtype: torch.dtype, signature):
+    """A loop compiled for a data type, under a name that no other has."""
+    run.__qualname__ = f"{loop.__name__}.{dtype}"
+    return compiled(run, signature)
+
+
 @lru_cache
 def masked_scale(dtype: torch.dtype):
-    """The machine code for a data type. While it runs it holds no lock on the interpreter."""
+    """The machine code for a data type."""
     stored, number = STORAGE[dtype]
     signature = types.void(*_ADDRESSES_AND_KEY, types.int64, *_NUMBERS, *_PART)
 
-    @numba.njit(signature, nogil=True, cache=True)
     def run(x, out, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end):
         _masked_scale(
             numba.carray(_pointer(x, stored), EVERYTHING),
@@ -340,16 +326,15 @@ def masked_scale(dtype: torch.dtype):
             np.uint64(end),
         )
 
-    return run
+    return _of_type(run, masked_scale, dtype, signature)
 
 
 @lru_cache
 def noise(dtype: torch.dtype):
-    """The machine code for a data type. While it runs it holds no lock on the interpreter."""
+    """The machine code for a data type."""
     stored, _ = STORAGE[dtype]
     signature = types.void(*_ADDRESSES_AND_KEY, types.boolean, *_NUMBERS[:2], *_PART)
 
-    @numba.njit(signature, nogil=True, cache=True)
     def run(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
         _noise(
             numba.carray(_pointer(x, stored), EVERYTHING),
@@ -365,4 +350,37 @@ def noise(dtype: torch.dtype):
             np.uint64(end),
         )
 
-    return run
+    return _of_type(run, noise, dtype, signature)
+
+
+@lru_cache
+def masked_scale_many(dtype: torch.dtype):
+    """The machine code for a data type that NumPy has too."""
+    number, one = STORAGE[dtype][0], partial(types.Array, ndim=1, layout="C")
+    tensors, numbers = [types.Array(number, 3, "C")] * 2, [types.uint64, types.int64, types.int32]
+    arrays = [one(kind) for kind in (*numbers, number)]
+    signature = types.void(*tensors, *arrays, types.int64, types.int64)
+
+    def run(x, out, seeds, widths, thresholds, scales, begin, end):
+        """Write the tensors from `begin` to `end` of x, each masked by its own key, into `out`."""
+        _, rows, stride = x.shape
+        x, out = x.reshape(-1), out.reshape(-1)
+        for k in range(begin, end):
+            width, threshold, scale = widths[k], thresholds[k], scales[k]
+            tall = max(1, MANY // width)
+            words = np.empty(tall * width // 4 + 4, np.uint64)
+            lanes = words.view(np.uint16)
+            for top in range(0, rows, tall):
+                high, coin = min(tall, rows - top), top * width
+                offset = coin % 8
+                blocks = (offset + high * width + 7) // 8
+                draw(words[: 2 * blocks], coin // 8, seeds[k], 0, 0)
+                for row in range(high):
+                    at, lane = ((k * rows) + top + row) * stride, lanes[offset + row * width :]
+                    source, target = x[at : at + stride], out[at : at + stride]
+                    for unit in range(width):
+                        keep = np.int32(lane[unit]) >= threshold
+                        target[unit] = source[unit] * scale if keep else 0
+                    target[width:] = 0
+
+    return _of_type(run, masked_scale_many, dtype, signature)

@@ -1,15 +1,26 @@
-"""Masked scale of stacked tensors on the CPU in one call, each with a key and rate of its own."""
+"""Masked scale of stacked tensors in one call, each with a key and rate of its own.
 
-from functools import partial
+On the CPU one compiled loop does them all; elsewhere, and without a compiler, each has its turn.
+"""
+
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dropout.kernels import loops
+from dropout.kernels import portable
+from dropout.kernels.engines import engine_of
 from dropout.kernels.threads import spread
 
 PART = 1 << 16  # elements, about: for fewer, waking a thread costs more than it saves
+
+
+@lru_cache
+def _code(dtype: torch.dtype):
+    """The code for a data type, or None where there is no way to compile it."""
+    engine = engine_of(torch.device("cpu"))
+    return None if engine is portable else engine.code(engine.loops.masked_scale_many, dtype)
 
 
 def masked_scale(
@@ -21,9 +32,17 @@ def masked_scale(
 ) -> Tensor:
     """x[k, :, : widths[k]] as MaskKey(seeds[k]) drops and scales it, for each k, and 0 beyond.
 
-    x, of shape (tensors, rows, widest), is contiguous and in float32 or float64; so are the scales.
+    x, of shape (tensors, rows, widest), is in float32 or float64, as the scales are.
     """
-    out, count = torch.empty_like(x), len(x)
-    arguments = (x.numpy(), out.numpy(), seeds, widths, thresholds, scales)
-    spread(partial(loops.masked_scale_many, *arguments), count, x.numel() // PART)
+    x = x.contiguous()
+    out, run = torch.empty_like(x), _code(x.dtype) if x.device.type == "cpu" else None
+    if run is not None:
+        arguments = (x.numpy(), out.numpy(), seeds, widths, thresholds, scales)
+        spread(partial(run, *arguments), len(x), x.numel() // PART)
+        return out
+    engine, out = engine_of(x.device), out.zero_()
+    for k, (seed, width) in enumerate(zip(seeds.astype(np.int64), widths, strict=True)):
+        part, numbers = x[k, :, :width], (int(thresholds[k]), float(scales[k]), 0.0, 0.0)
+        window = tuple(part.shape), (0, 0)
+        engine.masked_scale(part, out[k, :, :width], int(seed), 0, 0, *numbers, *window)
     return out

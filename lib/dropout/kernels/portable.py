@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import pi
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -53,21 +54,21 @@ def words(
 
 def uniforms(
     seed: int, stream: int, step: int, starts: Int64[Tensor, "runs"], width: int
-) -> Float64[Tensor, "runs width"]:
+) -> Float64[np.ndarray, "runs width"]:
     """The same as numbers in (-1, 1): the middles of 2³² equal parts, so that their mean is 0."""
-    return (2.0 * words(seed, stream, step, starts, width).double() + 1) * 2.0**-32 - 1
+    return (2.0 * words(seed, stream, step, starts, width).numpy() + 1) * 2.0**-32 - 1
 
 
 def normals(
     seed: int, stream: int, step: int, starts: Int64[Tensor, "runs"], width: int
-) -> Float64[Tensor, "runs width"]:
+) -> Float64[np.ndarray, "runs width"]:
     """The same as normals: of each pair of words Box and Muller's method makes a pair of z."""
     odd = starts % 2
-    pairs = words(seed, stream, step, starts - odd, (width + 2) // 2 * 2).double()
-    radius = torch.sqrt(-2 * torch.log((pairs[:, ::2] + 1) * 2.0**-32))
+    pairs = words(seed, stream, step, starts - odd, (width + 2) // 2 * 2).numpy()
+    radius = np.sqrt(-2 * np.log((pairs[:, ::2] + 1) * 2.0**-32))
     angle = pairs[:, 1::2] * (2 * pi * 2.0**-32)
-    z = torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1).flatten(1)
-    return z.gather(1, odd[:, None] + torch.arange(width, device=starts.device))
+    z = np.stack((radius * np.cos(angle), radius * np.sin(angle)), axis=-1).reshape(pairs.shape)
+    return np.take_along_axis(z, odd.numpy()[:, None] + np.arange(width), axis=1)
 
 
 empty_like = torch.empty_like
@@ -88,7 +89,7 @@ def masked_scale(
 ) -> None:
     """Write `dropout.op.masked_scale` of x into `out`, which may be x."""
     shape, starts, width = _runs(x, whole, start)
-    lane = lanes(seed, stream, step, starts, width)
+    lane = lanes(seed, stream, step, starts.to(x.device), width)
     exact = x if x.dtype == torch.float64 else x.float()
     kept = (exact * scale + shift).to(x.dtype)
     out.copy_(kept.masked_fill_(lane.view(shape) < threshold, dropped))
@@ -106,13 +107,16 @@ def noise(
     whole: Sequence[int],
     start: Sequence[int],
 ) -> None:
-    """Write x (bias + gain z) into `out`, computed in float64 and rounded once.
+    """Write x (bias + gain z) into `out`, with a factor that is rounded once, as the product is.
 
-    z is an element's own: standard normal, or uniform in (-1, 1).
+    z is an element's own: standard normal, or uniform in (-1, 1). Factors are made on the CPU,
+    since there are devices that have no float64, and NumPy has what it takes.
     """
     shape, starts, width = _runs(x, whole, start)
-    z = (normals if normal else uniforms)(seed, stream, step, starts, width)
-    out.copy_(x.double() * (bias + gain * z.view(shape)))
+    factor = bias + gain * (normals if normal else uniforms)(seed, stream, step, starts, width)
+    wide = x.dtype == torch.float64
+    factor = factor.reshape(shape).astype(np.float64 if wide else np.float32)
+    out.copy_((x if wide else x.float()) * torch.from_numpy(factor).to(x.device))
 
 
 def _runs(
@@ -121,4 +125,4 @@ def _runs(
     """The shape of x's coins and the stretches of the mask that they are."""
     shape = tuple(min(n, 1) if w == 1 else n for n, w in zip(x.shape, whole, strict=True))
     starts, width = runs(shape, Shard(tuple(whole), tuple(start)))
-    return shape, torch.from_numpy(starts).to(x.device), width
+    return shape, torch.from_numpy(starts), width

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 
@@ -22,7 +22,8 @@ def spread(work: Callable[[int, int], object], count: int, pieces: int) -> None:
     """Do work(begin, end) over all of range(count), so many pieces at most.
 
     As many threads as PyTorch may use take the pieces one by one. One that is held up leaves them
-    to the others, and is not waited for if it has not begun.
+    to the others, and is not waited for if it has not begun. Where no thread may start, the caller
+    does what is left.
     """
     pieces = min(count, pieces)
     threads = min(pieces, torch.get_num_threads())
@@ -30,12 +31,24 @@ def spread(work: Callable[[int, int], object], count: int, pieces: int) -> None:
         work(0, count)
         return
     parts = iter(list(pairwise(count * n // pieces for n in range(pieces + 1))))
+    failures: list[BaseException] = []
 
     def some() -> None:
-        for begin, end in parts:
-            work(begin, end)
+        try:
+            for begin, end in parts:
+                work(begin, end)
+        except BaseException as failure:
+            failures.append(failure)
 
-    others = [_pool().submit(some) for _ in range(threads - 1)]
+    pool, others = _pool(), list[Future]()
+    try:
+        for _ in range(threads - 1):
+            others.append(pool.submit(some))
+    except RuntimeError:  # the interpreter ends, or has no thread left
+        pool.shutdown(cancel_futures=True)  # the last one may have begun all the same
+        _pool.cache_clear()
     some()
     for other in others:
         other.cancel() or other.result()
+    if failures:
+        raise failures[0]

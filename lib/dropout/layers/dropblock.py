@@ -85,12 +85,15 @@ def _blocks(x, seed, stream, step, numbers, whole, start):
     shape = [1 if w == 1 else n for n, w in zip(x.shape[:-2], whole[:-2], strict=True)]
     shape += [end - a for a, end in zip(first, ends, strict=True)]
     grid = (*whole[:-2], *corners), (*start[:-2], *first)
-    one = x.new_ones((), dtype=torch.double).expand(shape)
-    uniform = affine(one, seed, stream, step, False, 0.0, 1.0, *grid)
-    dropped = pad(uniform < 2 * t / WORDS - 1, [size - 1] * 4)  # where the word is below t
+    # A word w comes as (2w + 1) / 2^32 - 1. Made a number that is below 0 where w is below t, and
+    # never 0, it may be rounded: not all devices have float64.
+    one = x.new_ones((), dtype=torch.float32).expand(shape)
+    below = affine(one, seed, stream, step, False, 1 - 2 * t / WORDS, 1.0, *grid) < 0
+    dropped = pad(below, [size - 1] * 4)
     for axis, a, s, n in zip((-2, -1), first, start[-2:], x.shape[-2:], strict=True):
         dropped = _windows(dropped, size, axis).narrow(axis, s - a, n)
-    out = x * _scale(t, size, whole, start, x)
+    exact = x if x.dtype == torch.float64 else x.float()
+    out = exact * _scale(t, size, whole, start, exact)
     return torch.empty_like(x).copy_(out.masked_fill_(dropped, 0.0))
 
 
@@ -113,7 +116,8 @@ def _scale(t, size, whole, start, x):
     ]
     stays = (1 - t / WORDS) ** np.outer(*by_axis)
     scale = np.divide(1.0, stays, out=np.zeros_like(stays), where=stays > 0)
-    return torch.from_numpy(scale).to(x.device)
+    number = np.float64 if x.dtype == torch.float64 else np.float32
+    return torch.from_numpy(scale.astype(number)).to(x.device)
 
 
 LAWS["blocks"] = _blocks

@@ -12,14 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dropout.functional import dropout
-from dropout.mask import MaskKey, inverted_scale, threshold
+from dropout.kernels.many import masked_scale
+from dropout.mask import inverted_scale, threshold
 from dropout.nn import Dropout
-
-try:
-    from dropout.kernels.many import masked_scale
-except ImportError:  # without Numba
-    masked_scale = None  # type: ignore[assignment]
 
 
 class Stack:
@@ -132,9 +127,9 @@ class Dropouts(Layer):
     seeds: np.ndarray
 
     def __init__(self, layers, widths, momentum, decay):
-        self.rates, self.widths = [layer.p for layer in layers], np.array(widths)
-        self.thresholds = np.array([threshold(p) for p in self.rates], np.int32)
-        self.scales = decay.new_tensor([inverted_scale(p) for p in self.rates]).cpu().numpy()
+        rates, self.widths = [layer.p for layer in layers], np.array(widths)
+        self.thresholds = np.array([threshold(p) for p in rates], np.int32)
+        self.scales = decay.new_tensor([inverted_scale(p) for p in rates]).cpu().numpy()
 
     def forward(self, x):
         return self._drop(x)
@@ -145,12 +140,7 @@ class Dropouts(Layer):
     def _drop(self, x):
         if not self.thresholds.any():
             return x
-        if masked_scale is not None and x.device.type == "cpu":
-            return masked_scale(x, self.seeds, self.widths, self.thresholds, self.scales)
-        out = torch.zeros_like(x)
-        for k, (p, width, seed) in enumerate(zip(self.rates, self.widths, self.seeds, strict=True)):
-            out[k, :, :width] = dropout(x[k, :, :width], p, key=MaskKey(int(seed)))
-        return out
+        return masked_scale(x, self.seeds, self.widths, self.thresholds, self.scales)
 
 
 class Norms(Layer):
