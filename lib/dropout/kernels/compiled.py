@@ -37,11 +37,10 @@ class Cache(FunctionCache):
         try:
             content = path.read_bytes()
             code = content[DIGEST:]
-            if sha256(made_from + code).digest() == content[:DIGEST]:
-                return self._impl.rebuild(target_context, pickle.loads(code))
-        except Exception:  # none, or none that can be read here
-            pass
-        return None
+            whole = sha256(made_from + code).digest() == content[:DIGEST]
+            return self._impl.rebuild(target_context, pickle.loads(code)) if whole else None
+        except Exception:  # there is none, or none that can be read here
+            return None
 
     def save_overload(self, sig, data):
         path, made_from = self._file(sig, data.codegen)
