@@ -10,9 +10,7 @@ STORED = read("robust")["notebooks"]
 
 @pytest.mark.parametrize("path", normalise.notebooks(), ids=lambda path: path.stem)
 def test_the_count_is_of_the_present_code(path):
-    if path.stem not in STORED:
-        pytest.skip("not yet run on fresh seeds: `make robust`")
-    found = STORED[path.stem]["digest"]
+    found = STORED.get(path.stem, {}).get("digest")
     assert found == cells.digest(cells.code_cells(path)), "run `make robust`"
 
 
