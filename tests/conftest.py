@@ -1,5 +1,10 @@
-"""What all tests share: a seed, a plotting backend, and a word on the versions they run with."""
+"""What all tests share: a seed, a plotting backend, and a word on the versions they run with.
 
+Without a GPU, Triton's interpreter stands in for one: it must be asked for before Triton is imported,
+which PyTorch's compiler does.
+"""
+
+import os
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +18,8 @@ REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 PIN = re.compile(r"^([\w.-]+)==([^\s;]+)", re.MULTILINE)
 
 mpl.use("agg")
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 settings.register_profile("deterministic", derandomize=True, deadline=None, database=None)
 settings.load_profile("deterministic")
 

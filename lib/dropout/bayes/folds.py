@@ -24,7 +24,7 @@ class Moments(NamedTuple):
 
 
 def moments(state: Moments | None, part: Tensor) -> Moments:
-    """The moments of the samples so far and of a part (samples, inputs, *outputs), in float32.
+    """The moments of the samples so far and of a part (samples, inputs, ...), in float32.
 
     In float64 for float64. Source: Chan, Golub and LeVeque (1983), equation 2.1.
 

@@ -46,7 +46,7 @@ def predict(
     memory: int = MEMORY,
     progress: bool = False,
 ) -> Any:
-    """The outputs (samples, inputs, *outputs) of `samples` networks, drawn from a model by dropout.
+    """The outputs (samples, inputs, ...) of `samples` networks, drawn from a model by dropout.
 
     The first axis of x, or of each tensor that an iterable such as a loader yields, is that of the
     inputs. A dictionary in the place of a tensor holds the keyword arguments of a forward: the
@@ -59,14 +59,14 @@ def predict(
     seed is drawn from PyTorch's CPU generator. `progress` counts the inputs on stderr.
 
     A model may return tensors in tuples, lists, dictionaries and dataclasses: each tensor comes
-    back as (samples, inputs, *rest), whichever of its axes the inputs were. It runs on one input at
+    back as (samples, inputs, ...), whichever of its axes the inputs were. It runs on one input at
     a time, as a batch of one, and may take that axis away, as `squeeze` does.
 
     Inputs, and samples where they must, are run in parts such that intermediate results take about
     `memory` bytes, however many there are. What precedes the first dropout runs once for each input
     (more often only where the samples of a single input exceed `memory`). Where the outputs are too
     large to be kept, `reduce(state, part)` folds them: for each tensor and each part of the inputs
-    it is called with None, later with what it returned, and with the next (samples, inputs, *rest);
+    it is called with None, later with what it returned, and with the next (samples, inputs, ...);
     the last that it returns, a tensor or several whose first axis is that of the inputs, comes back
     in the place of the samples. `moments` is such a function. No gradients are kept, and layers
     that drop in place do not: they return the result.
@@ -175,7 +175,7 @@ class _Networks:
         return max(1, memory // (before + networks * after)), networks
 
     def run(self, arguments: Any, first: int, end: int) -> list[Tensor]:
-        """The outputs (samples, inputs, *rest) of samples first to end, for each tensor."""
+        """The outputs (samples, inputs, ...) of samples first to end, for each tensor."""
         if self.vectorised:
             try:
                 return self._run_together(arguments, first, end)
