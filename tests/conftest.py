@@ -1,7 +1,7 @@
 """What all tests share: a seed, a plotting backend, and a word on the versions they run with.
 
-Without a GPU, Triton's interpreter stands in for one: it must be asked for before Triton is imported,
-which PyTorch's compiler does.
+Without a GPU, Triton's interpreter stands in for one: it must be asked for before anything imports
+Triton, as PyTorch's compiler does.
 """
 
 import os
