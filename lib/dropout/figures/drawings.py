@@ -1,7 +1,7 @@
 """Drawings that more than one chapter uses."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Real
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
@@ -10,7 +10,7 @@ from dropout.figures.style import PALETTE
 
 def curve(
     ax: Axes,
-    x: Float[np.ndarray, "points"],
+    x: Real[np.ndarray, "points"],
     runs: Float[np.ndarray, "seeds points"],
     label: str,
     colour: str,
