@@ -149,6 +149,18 @@ for dtype in (torch.float32, torch.float64):
     assert run(code, **folder).splitlines() == [str(expected), "1"] * 2
 
 
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A function, a cache of it in a folder of its own, and where its code is kept there."""
+    code = loops.masked_scale(torch.float32)
+    whole = file_of(code)[0].read_bytes()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    cache = compiled.Cache(code.py_func)
+    path, _ = file_of(code, cache)
+    path.write_bytes(whole)
+    return code, cache, path
+
+
 @pytest.mark.parametrize("spoil", [
     lambda content: b"",
     lambda content: content[:100],
@@ -156,25 +168,16 @@ for dtype in (torch.float32, torch.float64):
     lambda content: content[:5000] + bytes(100) + content[5100:],
     lambda content: content[: compiled.DIGEST] + b"no pickle",
 ], ids=["empty", "cut", "one byte short", "a hole", "another content"])  # fmt: skip
-def test_code_that_is_not_whole_is_no_code(spoil, tmp_path, monkeypatch):
-    code = loops.masked_scale(torch.float32)
-    whole = file_of(code)[0].read_bytes()
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    cache = compiled.Cache(code.py_func)
-    path, _ = file_of(code, cache)
-    path.write_bytes(whole)
+def test_code_that_is_not_whole_is_no_code(spoil, kept):
+    code, cache, path = kept
+    whole = path.read_bytes()
     assert load(code, cache) is not None
     path.write_bytes(spoil(whole))
     assert load(code, cache) is None
 
 
-def test_code_of_another_source_processor_or_numba_is_no_code(tmp_path, monkeypatch):
-    code = loops.masked_scale(torch.float32)
-    whole = file_of(code)[0].read_bytes()
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    cache = compiled.Cache(code.py_func)
-    path, _ = file_of(code, cache)
-    path.write_bytes(whole)
+def test_code_of_another_source_processor_or_numba_is_no_code(kept, monkeypatch):
+    code, cache, _ = kept
     with monkeypatch.context() as patch:
         patch.setattr(cache._impl.locator, "get_source_stamp", lambda: b"edited")
         assert load(code, cache) is None
