@@ -82,7 +82,7 @@ def test_no_mask_is_stored_for_backward():
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         op(a_leaf(64, 64)).sum().backward()
-    assert stored == []
+    assert all(tensor.numel() == 1 for tensor in stored)  # a seed at most
 
 
 def test_the_operator_keeps_pytorchs_rules():

@@ -1,6 +1,6 @@
 """A tensor spread over processes, a DTensor: each process drops its part of the one mask.
 
-Importing this module tells PyTorch so. `dropout.op` does it when it meets the first DTensor.
+Importing this module tells PyTorch so. `dropout.coins` does it when it meets the first DTensor.
 """
 
 from collections.abc import Sequence

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from dropout.coins import coins
+from dropout.dispatch import diagonal, readable
 from dropout.kernels.engines import engine_of
 from dropout.mask import MaskKey
-from dropout.op import coins, library, sampler, seed_tensor
 
 # By name: (x, seed, stream, step, numbers, whole, start) -> x times its factors, laid out as x.
 # A module that is loaded anew keeps them: layers enter their own only when they are loaded.
@@ -32,8 +33,8 @@ def multiply(
 
     `whole` is the shape of the mask that x is at `start` of, 1 where factors are shared.
     """
-    seed, *rest = coins(key, generator, x)
-    return _multiply(x, seed_tensor(seed), *rest, law, numbers, whole, start)
+    drawn = coins(key, generator, x)
+    return _apply(x, (*drawn, law, numbers, whole, start), False, readable(x))
 
 
 def affine(
@@ -54,67 +55,9 @@ def affine(
     return out
 
 
-_library = library("FRAGMENT")
-_library.define(
-    "multiply(Tensor x, Tensor seed, SymInt stream, SymInt step, str law, float[] numbers, "
-    "SymInt[] whole, SymInt[] start) -> Tensor"
-)
+def _run(x: Tensor, coins: tuple, inplace: bool) -> Tensor:
+    seed, stream, step, law, *rest = coins
+    return LAWS[law](x, seed, stream, step, *rest) if x.numel() else torch.empty_like(x)
 
 
-def _kernel(x, seed, stream, step, law, numbers, whole, start):
-    if not x.numel():
-        return torch.empty_like(x)
-    return LAWS[law](x, int(seed), stream, step, numbers, tuple(whole), tuple(start))
-
-
-_library.impl("multiply", _kernel, "CompositeExplicitAutograd")
-torch.library.register_fake("dropout::multiply", lambda x, *_: torch.empty_like(x), lib=_library)
-
-
-def _multiply(x: Tensor, *rest) -> Tensor:
-    if torch.compiler.is_compiling():
-        return torch.ops.dropout.multiply(x, *rest)
-    if (sampling := sampler()) is not None:
-        return sampling.draw(_multiply, x, *rest)
-    return _Multiply.apply(x, *rest)
-
-
-def _setup_context(ctx, inputs, output):
-    _, seed, *ctx.rest = inputs
-    ctx.save_for_backward(seed)
-    ctx.save_for_forward(seed)
-
-
-def _backward(ctx, grad):
-    return _multiply(grad, *ctx.saved_tensors, *ctx.rest), *[None] * (1 + len(ctx.rest))
-
-
-def _batched(info, in_dims, x, seed, *rest):
-    if in_dims[1] is None:  # one seed: the examples share their factors
-        *first, whole, start = rest
-        return _multiply(x.movedim(in_dims[0], 0), seed, *first, [1, *whole], [0, *start]), 0
-    examples = [x] * info.batch_size if in_dims[0] is None else x.unbind(in_dims[0])
-    outs = [_multiply(a, s, *rest) for a, s in zip(examples, seed.unbind(), strict=True)]
-    return torch.stack(outs), 0
-
-
-class _Multiply(torch.autograd.Function):
-    """The operator outside the compiler: forward mode too, which a registered operator has not."""
-
-    @staticmethod
-    def forward(*inputs):
-        return torch.ops.dropout.multiply(*inputs)
-
-    setup_context = staticmethod(_setup_context)
-    backward = staticmethod(_backward)
-    vmap = staticmethod(_batched)
-
-    @staticmethod
-    def jvp(ctx, tangent, *_):
-        return _multiply(tangent, *ctx.saved_tensors, *ctx.rest)
-
-
-torch.library.register_autograd(
-    "dropout::multiply", _backward, setup_context=_setup_context, lib=_library
-)
-torch.library.register_vmap("dropout::multiply", _batched, lib=_library)
+_apply = diagonal("multiply", "str law, float[] numbers", _run, lambda coins: coins)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint
 
 from dropout import MaskKey, Shard, functional, nn, reference
+from dropout.coins import coins, draw_seed
 from dropout.mask import inverted_scale, keep_mask, realised_rate
-from dropout.op import coins, draw_seed
 from tests import strategies
 from tests.statistics import plausible_count, plausible_mean
 

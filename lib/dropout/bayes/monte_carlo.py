@@ -26,10 +26,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dropout.bayes.samplers import Off, One, Sampler, Together
 from dropout.bayes.tree import mapped, rebuilt, tensors
 from dropout.bayes.twin import twin
+from dropout.coins import SAMPLER, draw_seed
 from dropout.layers.drop_path import StochasticDepth
 from dropout.layers.recurrent import VariationalRNN
 from dropout.mask import MaskKey
-from dropout.op import SAMPLER, draw_seed
 
 MEMORY = 1 << 26
 LIVE = 4  # tensors of the largest size that are alive at a time, about: input, output and two more
@@ -216,8 +216,8 @@ class _Networks:
     def _run_alone(self, arguments: Any, inputs: list[int], sampler: Sampler) -> Any:
         """The output for a batch of some inputs, where no tensor is batched by torch.vmap.
 
-        Its map is over nothing: it is there for what it refuses, and for `dropout.op`, which asks
-        for a sampler only in a transform.
+        Its map is over nothing: it is there for what it refuses, and for `dropout.coins`, which
+        asks for a sampler only in a transform.
         """
         batch = rebuilt(arguments, [leaf[inputs] for leaf in tensors(arguments)])
         model, found = _ready(self.model, self.writes), []

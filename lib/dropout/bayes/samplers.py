@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from dropout import functional
+from dropout.coins import SAMPLER, coins
 from dropout.mask import MaskKey
-from dropout.op import SAMPLER, coins
 
 
 class Sampler(TorchFunctionMode):

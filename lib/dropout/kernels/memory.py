@@ -17,11 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dropout.torch_private import memory_users
+
 LARGE = 1 << 25  # bytes: glibc's allocator may keep what is smaller by itself
 LARGEST = 1 << 28  # bytes: what is larger is not kept
 PAGE, MADV_HUGEPAGE = 1 << 12, 14  # Linux
 # A forward's result and a backward's; none where PyTorch does not say who else is on their memory.
-_kept: deque[tuple[int, Tensor]] = deque(maxlen=2 if hasattr(torch._C, "_storage_Use_Count") else 0)
+_kept: deque[tuple[int, Tensor]] = deque(maxlen=2 if memory_users else 0)
 
 
 def empty_like(x: Tensor) -> Tensor:
@@ -57,8 +59,7 @@ def _is_free(last: Tensor, address: int) -> bool:
     It is not where somebody resized it, or moved it to where other processes see it. A storage that
     Python has held counts for one in use, for good.
     """
-    storage = torch._C._storage_address(last)  # type: ignore[attr-defined]
-    return torch._C._storage_Use_Count(storage) == 1 and last.data_ptr() == address
+    return memory_users is not None and memory_users(last) == 1 and last.data_ptr() == address
 
 
 def _in_huge_pages(x: Tensor) -> Tensor:

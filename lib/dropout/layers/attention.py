@@ -6,10 +6,11 @@ from torch import Generator, Tensor
 from torch.nn import LayerNorm, Linear, ReLU, Sequential
 from torch.nn.functional import scaled_dot_product_attention
 
+from dropout.coins import active
 from dropout.layers.base import CoinLayer, overridable
 from dropout.layers.bernoulli import Dropout
 from dropout.mask import MaskKey, threshold
-from dropout.op import active, drop
+from dropout.op import drop
 from dropout.shard import Shard
 
 

@@ -10,8 +10,9 @@ from torch.fx import Proxy, Tracer
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import handle_torch_function, has_torch_function
 
+from dropout.coins import active
 from dropout.mask import LEVELS, MaskKey, threshold
-from dropout.op import active, check
+from dropout.op import check
 
 F = TypeVar("F", bound=Callable[..., Any])
 

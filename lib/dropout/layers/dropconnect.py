@@ -8,10 +8,11 @@ from torch import Generator, Tensor
 from torch.nn.functional import linear
 from torch.nn.modules.conv import _ConvNd
 
+from dropout.coins import active
 from dropout.layers.base import CoinLayer, overridable
 from dropout.layers.weights import reweighted
 from dropout.mask import MaskKey, threshold
-from dropout.op import active, drop
+from dropout.op import drop
 from dropout.shard import Shard
 
 

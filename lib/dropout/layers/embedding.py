@@ -5,9 +5,10 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from torch.nn.functional import embedding
 
+from dropout.coins import active
 from dropout.layers.base import CoinLayer, overridable
 from dropout.mask import MaskKey, inverted_scale, threshold
-from dropout.op import active, drop
+from dropout.op import drop
 from dropout.shard import Shard
 
 

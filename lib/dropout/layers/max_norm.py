@@ -1,11 +1,13 @@
 """Max-norm: a bound on each unit's incoming weights, dropout's companion."""
 
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Linear, Module, Parameter
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from dropout.layers.weights import CONVOLUTIONS, TRANSPOSED
 
 
 @torch.no_grad()
@@ -28,7 +30,8 @@ def max_norm_(module: Module, c: float) -> None:
     """
     if not isinstance(c, Real) or isinstance(c, bool) or not 0 < c < float("inf"):
         raise ValueError(f"c must be a number in (0, inf), got {c!r}")
-    layers = {n: m for n, m in module.named_modules() if isinstance(m, (Linear, _ConvNd))}
+    kinds = Linear, *CONVOLUTIONS
+    layers = {name: m for name, m in module.named_modules() if isinstance(m, kinds)}
     for name, layer in layers.items():
         if not isinstance(layer.weight, Parameter):
             raise ValueError(f"the weight of {name!r} is no parameter: bound what it is made from")
@@ -39,10 +42,10 @@ def max_norm_(module: Module, c: float) -> None:
         weight.mul_((c / norm).clamp_(max=1))
 
 
-def _by_unit(layer: Linear | _ConvNd) -> tuple[Tensor, tuple[int, ...]]:
+def _by_unit(layer: Any) -> tuple[Tensor, tuple[int, ...]]:
     """A view of a layer's weight, and those of its axes that lead into one unit."""
     weight = layer.weight
-    if not isinstance(layer, _ConvTransposeNd):
+    if not isinstance(layer, TRANSPOSED):
         return weight, tuple(range(1, weight.dim()))
     # (in, out / groups, ...): a unit is a group and a channel of it.
     weight = weight.unflatten(0, (layer.groups, -1))

@@ -10,10 +10,11 @@ from torch import Generator, Tensor
 from torch.nn.functional import linear
 from torch.nn.modules.rnn import RNNBase
 
+from dropout.coins import coins
 from dropout.layers.base import CoinLayer, overridable
 from dropout.layers.weights import reweighted
 from dropout.mask import MaskKey, inverted_scale, threshold
-from dropout.op import coins, drop, idle, masked_scale
+from dropout.op import drop, idle, masked_scale
 from dropout.shard import Shard
 
 State = tuple[Tensor, ...]  # h, and in an LSTM c

@@ -11,6 +11,11 @@ from torch.func import functional_call
 from torch.nn import Module
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from dropout.torch_private import runs_as_it_is
+
+TRANSPOSED = torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d
+CONVOLUTIONS = torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, *TRANSPOSED
+
 
 def reweighted(layer: Module, names: Sequence[str], body: Callable[..., Any], *args: Any) -> Any:
     """`layer(*args)` with `body(run, *args)` in the place of its forward, between its hooks.
@@ -19,7 +24,7 @@ def reweighted(layer: Module, names: Sequence[str], body: Callable[..., Any], *a
     the `names` of weights is what the forward would use: computed by now from what they are made
     of, where pruning, a normalisation or another hook or parametrisation does so.
     """
-    if not layer._forward_pre_hooks and all(name in layer._parameters for name in names):
+    if runs_as_it_is(layer, names):
         return body(lambda weights, *args: functional_call(layer, weights, args), *args)
     if is_compiling():  # which cannot follow a change of forward
         return torch.compiler.disable(_between_hooks)(layer, body, *args)

@@ -14,14 +14,16 @@ from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from dropout.theory.penalties import noise_variance
+
+BATCH_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
 def before_batch_norm(
@@ -235,8 +237,8 @@ def reestimate(model: nn.Module, batches: Iterable[Float[Tensor, "batch *shape"]
     return model
 
 
-def _batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
-    norms = {name: m for name, m in model.named_modules() if isinstance(m, _BatchNorm)}
+def _batch_norms(model: nn.Module) -> dict[str, Any]:
+    norms = {name: m for name, m in model.named_modules() if isinstance(m, BATCH_NORMS)}
     if not norms:
         raise ValueError(f"model must have a batch norm, got {type(model).__name__} without one")
     return norms

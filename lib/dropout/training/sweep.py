@@ -122,8 +122,8 @@ def _fault(layer: nn.Module, width: int, last_batch: int) -> str | None:
         return f"is none of {', '.join(kind.__name__ for kind in STACKED)}"
     if isinstance(layer, Dropout) and (layer.key or layer.generator):
         return "has a key or generator of its own: leave it out, `seed` settles the masks"
-    tensors = [*layer._parameters.values(), *layer._buffers.values()]
-    if any(a is None for a in tensors) or getattr(layer, "momentum", 0) is None:
+    parts = "weight", "bias", "running_mean", "momentum"
+    if any(getattr(layer, part, 0) is None for part in parts):
         return "is not as its class makes it by default, which is what can be trained here"
     takes = getattr(layer, "in_features", getattr(layer, "num_features", width))
     if getattr(layer, "normalized_shape", (takes,)) != (width,):
