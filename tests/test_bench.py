@@ -6,9 +6,6 @@ import torch
 from dropout import bench
 from dropout.__main__ import main
 
-# torch's own uses of torch.jit.script warn, on first use of the compiler.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
-
 
 @pytest.fixture
 def times(monkeypatch):

@@ -11,8 +11,6 @@ import torch
 from dropout import MaskKey, functional, nn
 
 KEY = MaskKey(seed=5)
-# PyTorch's own forward mode uses torch.jit.script, which warns on first use.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 NAMES = {
     "Dropout": (30, 40, 2, 4, 3),
     "Dropout1d": (50, 60, 8),

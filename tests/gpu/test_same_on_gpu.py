@@ -18,8 +18,6 @@ from tests.test_module_life import LIVES, gradients, run
 from tests.test_op_torch import tangled
 
 KEY = MaskKey(seed=2**63 + 5, stream=2**31 + 1, step=2**32 - 1)
-# torch's own uses of torch.jit.script warn, on first use of the compiler.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 every_variant = pytest.mark.parametrize("v", VARIANTS, ids=str)
 every_module = pytest.mark.parametrize(("make", "give"), LIVES.values(), ids=LIVES)

@@ -19,8 +19,6 @@ from dropout.seeding import seeded
 from tests import strategies
 
 KEY = MaskKey(seed=2**63 + 5, stream=1, step=2)
-# PyTorch's own forward mode uses torch.jit.script, which warns on first use.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 
 @dataclass(frozen=True)
