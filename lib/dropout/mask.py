@@ -10,6 +10,7 @@ Philox: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral, Real
 
 import numpy as np
@@ -116,3 +117,30 @@ def keep_mask(
     whole, start = place(shape, shard, shared)
     part = tuple(min(n, 1) if w == 1 else n for n, w in zip(shape, whole, strict=True))
     return (lanes(key, *runs(part, Shard(whole, start))) >= threshold(p)).reshape(part)
+
+
+def block_covers(length: int, block_size: int) -> Int64[np.ndarray, "..."]:
+    """How many blocks cover each place of one axis of a map: n_ij is one axis's times the other's.
+
+    >>> block_covers(6, block_size=3).tolist()
+    [1, 2, 3, 3, 2, 1]
+    """
+    i = np.arange(length)
+    return np.minimum(i, length - block_size) - np.maximum(i - block_size + 1, 0) + 1
+
+
+@lru_cache
+def block_threshold(p: float, height: int, width: int, block_size: int) -> int:
+    """γ · 2³²: the smallest for which a share p of the map drops, mean_ij 1 - (1 - γ)^n_ij ≥ p.
+
+    >>> block_threshold(0.1, 7, 7, block_size=7) / 2**32  # one block, the map
+    0.10000000009313226
+    """
+    n = np.outer(block_covers(height, block_size), block_covers(width, block_size))
+    low, high = 0, 2**32
+    while low < high:
+        gamma = (low + high) // 2
+        with np.errstate(divide="ignore"):  # log 0 where γ = 1
+            share = -np.expm1(n * np.log1p(-gamma / 2**32)).mean()
+        low, high = (low, gamma) if share >= p else (gamma + 1, high)
+    return low

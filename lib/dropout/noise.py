@@ -45,8 +45,8 @@ def affine(
     normal: bool,
     bias: float,
     gain: float,
-    whole: Sequence[int],
-    start: Sequence[int],
+    whole: tuple[int, ...],
+    start: tuple[int, ...],
 ) -> Tensor:
     """x (bias + gain z) for a z that is an element's own, `normal` or uniform in (-1, 1)."""
     engine = engine_of(x.device)

@@ -4,12 +4,19 @@ p is the drop rate and q = 1 - p the keep probability that the mask realises.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64
 
-from dropout.mask import MaskKey, inverted_scale, keep_mask, lanes, realised_rate
+from dropout.mask import (
+    MaskKey,
+    block_covers,
+    block_threshold,
+    inverted_scale,
+    keep_mask,
+    lanes,
+    realised_rate,
+)
 from dropout.shard import Shard, place, runs
 
 
@@ -258,33 +265,6 @@ def drop_block2d(
     stay = np.broadcast_to((1 - gamma / 2**32) ** n, whole)
     part = tuple(slice(s, s + m) for s, m in zip(start, x.shape, strict=True))
     return np.divide(x, stay[part], out=np.zeros_like(x), where=kept[part])
-
-
-def block_covers(length: int, block_size: int) -> Int64[np.ndarray, "..."]:
-    """How many blocks cover each place of one axis of a map: n_ij is one axis's times the other's.
-
-    >>> block_covers(6, block_size=3).tolist()
-    [1, 2, 3, 3, 2, 1]
-    """
-    i = np.arange(length)
-    return np.minimum(i, length - block_size) - np.maximum(i - block_size + 1, 0) + 1
-
-
-@lru_cache
-def block_threshold(p: float, height: int, width: int, block_size: int) -> int:
-    """γ · 2³²: the smallest for which a share p of the map drops, mean_ij 1 - (1 - γ)^n_ij ≥ p.
-
-    >>> block_threshold(0.1, 7, 7, block_size=7) / 2**32  # one block, the map
-    0.10000000009313226
-    """
-    n = np.outer(block_covers(height, block_size), block_covers(width, block_size))
-    low, high = 0, 2**32
-    while low < high:
-        gamma = (low + high) // 2
-        with np.errstate(divide="ignore"):  # log 0 where γ = 1
-            share = -np.expm1(n * np.log1p(-gamma / 2**32)).mean()
-        low, high = (low, gamma) if share >= p else (gamma + 1, high)
-    return low
 
 
 def max_norm(

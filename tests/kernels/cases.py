@@ -29,6 +29,7 @@ CASES = {
     "expanded scalar": (torch.tensor(2.5).expand(40), (), None),
     "channels": (_maps, (2, 3), None),
     "channels last, channels": (_maps.to(memory_format=torch.channels_last), (-1, -2), None),
+    "channels last, columns": (_maps.to(memory_format=torch.channels_last), (2,), None),
     "large channels": (_row[:69999].reshape(3, 23333), (1,), None),
     "time": (_maps, (0,), None),
     "alternate axes": (_maps, (1, 3), None),
@@ -39,5 +40,7 @@ CASES = {
     "across 2^35": (_row[:40], (), Shard((2**36,), (2**35 - 20,))),  # block_hi turns 1
     "rows of a shard": (_row[:2000].reshape(2, 1000), (), Shard((4, 1000), (1, 0))),
     "columns of a shard": (_row[:2100].reshape(3, 700), (), Shard((4, 1000), (1, 300))),
+    # Whose last blocks reach beyond 1,024 coins, wherever in their first blocks they begin.
+    "rows between blocks": (_row[:3069].reshape(3, 1023), (), Shard((4, 1030), (1, 5))),
     "one column": (_row[:3].reshape(3, 1), (), Shard((4, 1000), (1, 300))),
 }  # fmt: skip

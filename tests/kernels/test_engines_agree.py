@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dropout import MaskKey, reference
+from dropout import MaskKey, functional, reference
 from dropout.kernels import cpu, cuda, portable
+from dropout.kernels.engines import engine_of, forced
 from dropout.mask import inverted_scale, keep_mask, threshold
 from dropout.shard import Shard, place, runs
 from tests.kernels.cases import CASES, DTYPES, SEED
@@ -164,6 +165,32 @@ def test_threads_share_the_work_and_not_the_result(case, shared):
     assert torch.equal(outs[0] != 0, torch.from_numpy(keep) & (x != 0))
     assert torch.equal(outs[0], outs[1])
     assert torch.equal(outs[0], outs[2])
+
+
+@pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
+def test_an_engine_that_is_forced_does_all_work_until_it_no_longer_is(engine, monkeypatch):
+    def recording(name, work):
+        return lambda *arguments: done.append(name) or work(*arguments)
+
+    done, device = [], DEVICE if engine is cuda else "cpu"
+    before = engine_of(torch.device(device))
+    for name in ("empty_like", "masked_scale", "noise"):
+        monkeypatch.setattr(engine, name, recording(name, getattr(engine, name)))
+    x = torch.ones(9, device=device)
+    with forced("portable"), forced(engine.__name__.rpartition(".")[2]):
+        functional.dropout(x)
+        functional.uout(x)
+    assert done == ["empty_like", "masked_scale", "empty_like", "noise"]
+    assert engine_of(torch.device(device)) is before
+
+
+@pytest.mark.unchecked
+def test_an_engine_that_is_none_or_not_of_the_device_is_not_forced():
+    with pytest.raises(ValueError, match="cpu, cuda or portable, got 'numba'"), forced("numba"):
+        pass
+    with pytest.raises(ValueError, match=r"cpu cannot be forced .* cuda:0"), forced("cpu"):
+        engine_of(torch.device("cuda:0"))
+    assert engine_of(torch.device("cpu")) is cpu
 
 
 def run(code):

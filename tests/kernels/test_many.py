@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dropout import MaskKey, functional
-from dropout.kernels import many
+from dropout.kernels.engines import forced
 from dropout.kernels.many import masked_scale
 from dropout.mask import inverted_scale, threshold
 
@@ -31,12 +31,12 @@ def test_each_tensor_drops_as_with_its_own_key(dtype, widths, rows):
         assert not out[k, :, width:].any()
 
 
-def test_without_a_compiler_and_at_any_place_in_memory_they_are_the_same(monkeypatch):
+def test_without_a_compiler_and_at_any_place_in_memory_they_are_the_same():
     x = torch.randn(6, 20, 30)
     expected = call(x, [30, 1, 7, 8, 9, 29])
     assert torch.equal(call(x.mT.contiguous().mT, [30, 1, 7, 8, 9, 29]), expected)
-    monkeypatch.setattr(many, "_code", lambda dtype: None)
-    assert torch.equal(call(x, [30, 1, 7, 8, 9, 29]), expected)
+    with forced("portable"):
+        assert torch.equal(call(x, [30, 1, 7, 8, 9, 29]), expected)
 
 
 def test_one_thread_and_many_draw_the_same():

@@ -12,6 +12,7 @@ import dropout.nn  # noqa: F401  (its layers have the laws of noise)
 from dropout import MaskKey, noise
 from dropout import mask as definition
 from dropout.kernels import cpu, portable
+from dropout.kernels.engines import forced
 from dropout.mask import inverted_scale, keep_mask, threshold
 from dropout.shard import Shard, place
 from tests import strategies
@@ -173,12 +174,11 @@ def test_a_device_without_float64_draws_the_same(case, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("law", noise.LAWS)
-def test_every_law_of_noise_does_without_float64(law, dtype, monkeypatch):
+def test_every_law_of_noise_does_without_float64(law, dtype):
     x = torch.linspace(-2, 2, 2 * 3 * 9 * 8).reshape(2, 3, 9, 8).to(dtype)
     arguments = 1, 2, 3, [0.3, 3.0], x.shape, (0,) * 4
     expected = noise.LAWS[law](x, *arguments)
-    monkeypatch.setattr(noise, "engine_of", lambda device: portable)
-    with NoFloat64():
+    with forced("portable"), NoFloat64():
         out = noise.LAWS[law](x, *arguments)
     ulp = 0 if law == "blocks" else torch.finfo(dtype).eps
     torch.testing.assert_close(out, expected, rtol=ulp, atol=0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dropout import MaskKey, Shard, functional, nn
-from dropout.reference import block_threshold
+from dropout.mask import block_threshold
 from tests.statistics import plausible_count, plausible_mean
 
 KEY = MaskKey(seed=5)

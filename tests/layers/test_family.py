@@ -1,5 +1,6 @@
 """What every variant keeps of the mask contract, against its twin in NumPy."""
 
+import inspect
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +57,13 @@ def block(shape, size, per_channel=True):
     return Variant("drop_block2d", shape, module, options, ulps=2)
 
 
+def locked(shape, batch_first):
+    module = partial(nn.LockedDropout, batch_first=batch_first)
+    return Variant("locked_dropout", shape, module, (("batch_first", batch_first),))
+
+
 VARIANTS = [
+    Variant("dropout", (5, 9), nn.Dropout),
     Variant("dropout1d", (3, 4, 5), nn.Dropout1d),
     Variant("dropout1d", (6, 5), nn.Dropout1d),
     Variant("dropout2d", (3, 4, 2, 5), nn.Dropout2d),
@@ -65,12 +72,17 @@ VARIANTS = [
     Variant("alpha_dropout", (5, 9), nn.AlphaDropout),
     Variant("feature_alpha_dropout", (3, 4, 5), nn.FeatureAlphaDropout),
     Variant("drop_path", (9, 2, 3), nn.DropPath),
+    Variant("locked_dropout", (4, 6), nn.LockedDropout),
+    locked((2, 3, 5), batch_first=False),
+    locked((3, 2, 5), batch_first=True),
     block((1, 2, 5, 4), 3),
     block((2, 2, 4, 3), 2, per_channel=False),
     block((6, 3, 3), 3),
     Variant("gaussian_dropout", (5, 9), nn.GaussianDropout, ulps=8, top=0.9, drops=False),
     Variant("uout", (5, 9), nn.Uout, drops=False),
 ]
+# What takes more than one tensor, or tokens, has tests of its own.
+OTHERS = {"attention", "drop_connect", "embedding_dropout", "word_dropout"}
 DROPPING = [v for v in VARIANTS if v.drops]
 every_variant = pytest.mark.parametrize("v", VARIANTS, ids=str)
 every_dropping = pytest.mark.parametrize("v", DROPPING, ids=str)
@@ -82,6 +94,25 @@ def equal_but_for(ulps, found, expected, size):
 
 
 # ---- the same as the reference --------------------------------------------------------------
+
+
+def test_every_function_has_a_module_and_a_twin_of_the_same_name_and_arguments():
+    names = set(functional.__all__) - {"max_norm_"}  # which draws nothing
+    assert {v.name for v in VARIANTS} | OTHERS == names
+    assert {name.replace("_", "") for name in names} <= {name.lower() for name in nn.__all__}
+    for name in names:
+        face, twin = (
+            {
+                parameter.name: parameter.default
+                for parameter in inspect.signature(getattr(module, name)).parameters.values()
+            }
+            for module in (functional, reference)
+        )
+        common = [argument for argument in face if argument in twin]
+        assert set(face) - set(common) <= {"input", "inplace", "generator", "function", "causal"}
+        assert set(twin) - set(common) <= {"x", "tokens", "shared"}
+        assert [argument for argument in twin if argument in face] == common
+        assert all(face[a] == twin[a] for a in common if a != "key")
 
 
 @every_variant
@@ -141,7 +172,7 @@ def test_the_shards_of_any_split_are_the_whole(v, key, data):
         assert equal_but_for(v.ulps, twin, twins[tile], 10.0)
 
 
-@pytest.mark.parametrize("name", ["alpha_dropout", "gaussian_dropout", "uout"])
+@pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "gaussian_dropout", "uout"])
 def test_a_window_of_a_tensor_too_large_to_hold(name):
     place, x = Shard((2**20, 2**40), (2**19, 2**39 + 1)), np.ones((3, 9))
     out = getattr(functional, name)(torch.from_numpy(x), 0.5, key=KEY, shard=place)

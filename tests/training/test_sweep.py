@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dropout import MaskKey
-from dropout.kernels import many
+from dropout.kernels.engines import forced
 from dropout.kernels.many import masked_scale
 from dropout.nn import Dropout
 from dropout.training import stacked
@@ -81,6 +81,18 @@ def test_layers_may_stand_in_any_order():
     assert difference(*trained, builds, range(4), **settings) < ROUNDING
 
 
+def test_layers_of_other_settings_or_classes_of_other_number_do_not_run_together():
+    def build(outputs=10, **settings):
+        norm = nn.BatchNorm1d(9, **settings)
+        return nn.Sequential(nn.Linear(64, 9), norm, nn.Linear(9, outputs)).double()
+
+    kinds = [{}, {"eps": 0.5}, {"momentum": 0.9}, {"outputs": 12}]
+    builds = [partial(build, **kind) for kind in kinds]
+    settings = {"epochs": 2, "batch_size": 50, "lr": 0.1}
+    trained = sweep(builds, TRAIN, VALIDATION, seed=range(4), **settings)
+    assert difference(*trained, builds, range(4), **settings) < ROUNDING
+
+
 def test_one_coin_that_fell_otherwise_would_be_seen(monkeypatch):
     def one_coin_off(x, *rest):
         out, at = masked_scale(x, *rest), tuple(x.nonzero()[0])
@@ -93,14 +105,14 @@ def test_one_coin_that_fell_otherwise_would_be_seen(monkeypatch):
     assert difference(*trained, builds, [0], **settings) > 1e6 * ROUNDING
 
 
-def test_without_numba_the_masks_are_the_same(monkeypatch):
+def test_without_numba_the_masks_are_the_same():
     builds = [
         partial(mlp, 64, width, 10, p=p, p_input=0.1) for width in (9, 16) for p in (0.2, 0.6)
     ]
     settings = {"seed": range(4), "epochs": 2, "lr": 0.1, "batch_size": 50}
     models, history = sweep(builds, TRAIN, VALIDATION, **settings)
-    monkeypatch.setattr(many, "_code", lambda dtype: None)
-    slow_models, slow_history = sweep(builds, TRAIN, VALIDATION, **settings)
+    with forced("portable"):
+        slow_models, slow_history = sweep(builds, TRAIN, VALIDATION, **settings)
     assert np.array_equal(history.train_loss, slow_history.train_loss)
     for model, slow in zip(models, slow_models, strict=True):
         assert torch.equal(model[1].weight, slow[1].weight)
@@ -171,6 +183,7 @@ def test_what_is_given_must_fit_the_networks_and_the_data(changed, message):
         (chain(nn.Sigmoid()), r"builds\[1\]: Sigmoid\(\) is none of Linear, ReLU, Tanh, Dropout"),
         (chain(nn.Dropout(0.5)), r"Dropout\(p=0.5, inplace=False\) is none of"),
         (chain(Dropout(0.5, key=MaskKey(1))), "has a key or generator of its own"),
+        (chain(Dropout(0.5, generator=torch.Generator())), "has a key or generator of its own"),
         (chain(nn.LayerNorm(64, bias=False)), "is not as its class makes it by default"),
         (chain(nn.BatchNorm1d(64, momentum=None)), "is not as its class makes it by default"),
         (chain(nn.Linear(32, 64)), "in_features=32, .* gets 64 inputs"),
@@ -186,3 +199,10 @@ def test_a_network_that_cannot_be_trained_is_refused_by_name(build, message):
     settings = {"seed": 0, "epochs": 1, "lr": 0.1, "batch_size": 17}  # 120 = 7 · 17 + 1
     with pytest.raises(ValueError, match=message):
         sweep([partial(mlp, 64, 4, 10), build], TRAIN, VALIDATION, **settings)
+
+
+@unchecked
+@pytest.mark.parametrize("batch", [{"batch_size": 1}, {"examples": 1}], ids=str)
+def test_batches_of_one_are_too_small_for_batch_normalisation(batch):
+    with pytest.raises(ValueError, match="needs batches of 2 or more"):
+        sweep([chain(nn.BatchNorm1d(64))], TRAIN, VALIDATION, seed=0, epochs=1, lr=0.1, **batch)

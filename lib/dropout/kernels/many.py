@@ -3,24 +3,16 @@
 On the CPU one compiled loop does them all; elsewhere, and without a compiler, each has its turn.
 """
 
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dropout.kernels import portable
 from dropout.kernels.engines import engine_of
 from dropout.kernels.threads import spread
 
 PART = 1 << 16  # elements, about: for fewer, waking a thread costs more than it saves
-
-
-@lru_cache
-def _code(dtype: torch.dtype):
-    """The code for a data type, or None where there is no way to compile it."""
-    engine = engine_of(torch.device("cpu"))
-    return None if engine is portable else engine.code(engine.loops.masked_scale_many, dtype)
 
 
 def masked_scale(
@@ -34,13 +26,15 @@ def masked_scale(
 
     x, of shape (tensors, rows, widest), is in float32 or float64, as the scales are.
     """
-    x = x.contiguous()
-    out, run = torch.empty_like(x), _code(x.dtype) if x.device.type == "cpu" else None
+    x, engine = x.contiguous(), engine_of(x.device)
+    out, run = torch.empty_like(x), None
+    if hasattr(engine, "code"):  # Numba's alone has it
+        run = engine.code(engine.loops.masked_scale_many, x.dtype)
     if run is not None:
         arguments = (x.numpy(), out.numpy(), seeds, widths, thresholds, scales)
         spread(partial(run, *arguments), len(x), x.numel() // PART)
         return out
-    engine, out = engine_of(x.device), out.zero_()
+    out.zero_()
     for k, (seed, width) in enumerate(zip(seeds.astype(np.int64), widths, strict=True)):
         part, numbers = x[k, :, :width], (int(thresholds[k]), float(scales[k]), 0.0, 0.0)
         window = tuple(part.shape), (0, 0)

@@ -15,10 +15,9 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from dropout.layers.base import CoinLayer, overridable, rank_of
-from dropout.mask import MaskKey, threshold
+from dropout.mask import MaskKey, block_covers, block_threshold, threshold
 from dropout.noise import LAWS, affine, multiply
 from dropout.op import idle
-from dropout.reference import block_covers, block_threshold
 from dropout.shard import Shard, place
 
 WORDS = 1 << 32  # γ is a number of these: 16 bits, a coin's, would be coarse for one so small
