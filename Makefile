@@ -17,7 +17,7 @@ export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help book test lab notebooks robust bench gpu-check test-latest lint pins clean
+.PHONY: help book test test-fast lab notebooks robust bench gpu-check test-latest lint pins clean
 # Under -j too: `make test` must not look at a book that `make book` is still writing.
 .NOTPARALLEL:
 help: ## this list
@@ -94,6 +94,10 @@ test-latest: ## the same with the newest releases that pyproject.toml allows
 	@.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
 	-e '.[book,lab,test]' '$(LATEST_TORCH)'
 	@$(call run_tests,.venv-latest)
+
+elsewhere = book browser gpu notebooks kernels/test_engines_agree.py
+test-fast: .venv/requirements.txt ## the library alone, without Triton's interpreter
+	@$(call pytest,.venv) $(addprefix --ignore=tests/,$(elsewhere)) tests lib/dropout README.md
 
 pins: ## resolve anew what the direct pins in requirements.txt need
 	@$(need_python)

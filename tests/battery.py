@@ -3,8 +3,8 @@
     python tests/battery.py
 
 Needs Debian's package dieharder, and about 20 minutes of one core. The bits are whole lanes, all 16
-of each, so that every threshold is tested. Run are the tests that dieharder itself rates good, with
-its own numbers of samples; those of many sizes at the sizes in TESTS.
+of each, so that every threshold is tested. The tests are those that dieharder itself rates good,
+with its own numbers of samples; tests of many sizes run at the sizes in TESTS.
 """
 
 import json

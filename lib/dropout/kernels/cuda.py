@@ -68,14 +68,14 @@ def _number(bits):
 
 
 @triton.jit
-def _place(x, out, first, outer, width, share, COINS: tl.constexpr, SHARE: tl.constexpr,
-           LOST: tl.constexpr):  # fmt: skip
-    """Of this program: where its outer axes begin in x, out and mask, its first coin and element.
+def _tile(x, out, first, outer, width, share, COINS: tl.constexpr, SHARE: tl.constexpr,
+          PADDING: tl.constexpr):  # fmt: skip
+    """This program's tile: where its row begins in x, out and mask, and its first coin and element.
 
-    LOST is how many places a row may lose in its first block, to elements before it.
+    A row's first block may begin before the row, by up to PADDING coins: a row has as many more.
     """
     rest = tl.program_id(0).to(tl.int64)
-    across, down = tl.cdiv(width + LOST, COINS), tl.cdiv(share, SHARE)
+    across, down = tl.cdiv(width + PADDING, COINS), tl.cdiv(share, SHARE)
     w, rest = rest % across * COINS, rest // across
     s, rest = rest % down * SHARE, rest // down
     coin = w + first
@@ -108,8 +108,8 @@ def _masked_scale(
     first, outer, width, wx, wo, share, sx, so,
     COINS: tl.constexpr, SHARE: tl.constexpr, ALIGNED: tl.constexpr,
 ):  # fmt: skip
-    LOST: tl.constexpr = 0 if ALIGNED else 7
-    x, out, coin, w, s = _place(x, out, first, outer, width, share, COINS, SHARE, LOST)
+    PADDING: tl.constexpr = 0 if ALIGNED else 7
+    x, out, coin, w, s = _tile(x, out, first, outer, width, share, COINS, SHARE, PADDING)
     lane = _lanes(coin // 8 + tl.arange(0, COINS // 8), seed, stream, step)
     j = w + tl.arange(0, COINS)
     if not ALIGNED:  # the first block has coins of elements before this row
@@ -130,8 +130,8 @@ def _noise(
     first, outer, width, wx, wo, share, sx, so,
     COINS: tl.constexpr, SHARE: tl.constexpr, ALIGNED: tl.constexpr, NORMAL: tl.constexpr,
 ):  # fmt: skip
-    LOST: tl.constexpr = 0 if ALIGNED else 3
-    x, out, coin, w, s = _place(x, out, first, outer, width, share, COINS, SHARE, LOST)
+    PADDING: tl.constexpr = 0 if ALIGNED else 3
+    x, out, coin, w, s = _tile(x, out, first, outer, width, share, COINS, SHARE, PADDING)
     z = _noise_of(coin // 4 + tl.arange(0, COINS // 4), seed, stream, step, NORMAL)
     j = w + tl.arange(0, COINS)
     if not ALIGNED:
@@ -155,11 +155,11 @@ def _run(
     lay = layout(x.shape, x.stride(), out.stride(), tuple(whole), tuple(start))
     (width, wx, wo, _), (share, sx, so, _) = lay.coins, lay.shared
     aligned = all(coin % lanes == 0 for coin in (lay.first, *(axis.coin for axis in lay.outer)))
-    lost = 0 if aligned else lanes - 1
+    padding = 0 if aligned else lanes - 1
     shared = min(triton.next_power_of_2(share), TILE if sx <= wx else 4)
     coins = max(8, min(triton.next_power_of_2(width + 7), TILE // shared))
     rows = prod(axis.size for axis in lay.outer)
-    tiles = triton.cdiv(width + lost, coins) * triton.cdiv(share, shared) * rows
+    tiles = triton.cdiv(width + padding, coins) * triton.cdiv(share, shared) * rows
     # Triton takes a float for 32 bits: doubles go as their own.
     bits = [struct.unpack("<q", struct.pack("<d", n))[0] for n in numbers]
     outer = tuple(number for axis in reversed(lay.outer) for number in axis)

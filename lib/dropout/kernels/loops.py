@@ -32,7 +32,7 @@ STORAGE = {
 }
 ROWS = np.uint64(64)  # of coins in a tile that lies across the order of memory
 MANY = 1 << 12  # coins of one tensor of many drawn at a time: at least a row, else at most so many
-EVERYTHING = (1 << 44,)  # a bound that Numba wants: nothing checks it
+ARRAY_BOUND = (1 << 44,)  # elements: Numba wants a bound, and checks nothing
 
 
 @intrinsic
@@ -126,8 +126,8 @@ def _stretch(x, i, dx, out, o, do, n, keep, scale, shift, dropped):
 
 
 @numba.njit(inline="always")
-def _place(plan, tile):
-    """A tile: its first coin, places in x and out; its coins, rows of them, elements to each."""
+def _tile(plan, tile):
+    """A tile: its first coin, its start in x and out; how many coins, rows, elements to a coin."""
     one = np.uint64(1)
     first, width, wx, wo = plan[0], plan[1], plan[2], plan[3]
     share, sx, so, coins, elements = plan[4], plan[5], plan[6], plan[7], plan[8]
@@ -177,7 +177,7 @@ def _masked_scale(
     stretches = sx <= wx and share > one
     unit = (sx if stretches else wx) == one
     for tile in range(begin, end):
-        coin, i, o, n, r, m = _place(plan, tile)
+        coin, i, o, n, r, m = _tile(plan, tile)
         if rows > one:
             _turn(turned, words, lanes, coin, apart, r, n, seed, stream, step)
             for j in range(n):
@@ -207,7 +207,7 @@ def _masked_scale(
                 _select(out, b, one, out, b, one, row, n, threshold, scale, shift, none)
             elif unit and wo == one:
                 _select(x, a, one, out, b, one, row, n, threshold, scale, shift, none)
-            else:  # by way of a line that vectorises: a strided loop would guess at each coin
+            else:  # by way of a line, which vectorises; a strided loop would branch on each coin
                 for j in range(n):
                     line[j] = x[a + j * wx]
                 _select(line, zero, one, line, zero, one, row, n, threshold, scale, shift, none)
@@ -274,7 +274,7 @@ def _noise(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
     words = np.empty(plan[7] // 2 + 4, np.uint64)
     z = np.empty(2 * words.size, np.float64)
     for tile in range(begin, end):
-        coin, i, o, n, _, m = _place(plan, tile)
+        coin, i, o, n, _, m = _tile(plan, tile)
         offset = coin % four
         pairs = words[: 2 * ((offset + n + np.uint64(3)) // four)]
         draw(pairs, coin // four, seed, stream, step)
@@ -311,8 +311,8 @@ def masked_scale(dtype: torch.dtype):
 
     def run(x, out, seed, stream, step, threshold, scale, shift, dropped, plan, begin, end):
         _masked_scale(
-            numba.carray(_pointer(x, stored), EVERYTHING),
-            numba.carray(_pointer(out, stored), EVERYTHING),
+            numba.carray(_pointer(x, stored), ARRAY_BOUND),
+            numba.carray(_pointer(out, stored), ARRAY_BOUND),
             x == out,
             np.uint64(seed),
             np.uint32(stream),
@@ -337,8 +337,8 @@ def noise(dtype: torch.dtype):
 
     def run(x, out, seed, stream, step, normal, bias, gain, plan, begin, end):
         _noise(
-            numba.carray(_pointer(x, stored), EVERYTHING),
-            numba.carray(_pointer(out, stored), EVERYTHING),
+            numba.carray(_pointer(x, stored), ARRAY_BOUND),
+            numba.carray(_pointer(out, stored), ARRAY_BOUND),
             np.uint64(seed),
             np.uint32(stream),
             np.uint32(step),

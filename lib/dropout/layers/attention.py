@@ -62,7 +62,8 @@ def attention(
     if mask is None:
         weights = scores.softmax(-1)
     else:
-        # The lowest number, not -inf: a row that is masked whole would be NaN, here and backward.
+        # The lowest number, not -inf: the softmax of a row that is masked whole would be NaN, which
+        # comes out as 0, but which PyTorch's detection of anomalies stops at.
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights = scores.softmax(-1).masked_fill(~mask, 0.0)
     return drop(weights, p, key=key, generator=generator, shard=shard) @ values

@@ -25,7 +25,7 @@ def drop_path(
     """Drop each example whole with probability p and multiply the others by 1/(1 - p).
 
     The input is what a branch of a residual network adds to its input. p, `key`, `generator` and
-    `shard` are those of `functional.dropout`, as is what comes back when there is nothing to drop.
+    `shard` are those of `functional.dropout`. With nothing to drop, the input itself comes back.
 
     Raises ValueError for an input with no axis of examples, where anything drops.
     Source: Huang et al. (2016), equation 2, scaled as inverted dropout is.

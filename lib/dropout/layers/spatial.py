@@ -26,7 +26,7 @@ def dropout1d(
     """Drop each channel of each example with probability p and multiply the others by 1/(1 - p).
 
     The input is (N, C, L), or (C, L) with no batch. p, `key`, `generator` and `shard` are those of
-    `functional.dropout`, as is what comes back when there is nothing to drop.
+    `functional.dropout`. With nothing to drop, the input itself comes back.
 
     Raises RuntimeError for an input of another rank, as PyTorch does.
     Source: Tompson et al. (2015), SpatialDropout.
