@@ -190,6 +190,7 @@ def test_what_is_given_must_fit_the_networks_and_the_data(changed, message):
         (chain(nn.LayerNorm((8, 8))), "gets 64 inputs"),
         (chain(nn.BatchNorm1d(63)), "gets 64 inputs"),
         (chain(nn.BatchNorm1d(64)), "needs batches of 2 or more, and the last of an epoch has 1"),
+        (lambda: nn.Sequential(nn.ReLU()), r"builds\[1\] has no parameters to train"),
         (lambda: nn.Linear(64, 10), r"builds\[1\] must make an nn.Sequential, got Linear"),
         (partial(mlp, 64, 4, 10, p=[0.5, 0.5]), "p has 2 rates for 1 hidden layers"),
         (partial(mlp, 64, 4, 10, p=1.5), r"p must be in \[0, 1\], got 1.5"),

@@ -76,6 +76,13 @@ def fit(
     order of the examples; the caller's generator is left as it was.
 
     Raises ValueError where `every` does not divide `epochs`.
+
+    >>> from dropout.training.data import digits
+    >>> train, validation, _ = digits(train=200)
+    >>> build = lambda: mlp(64, 32, 10, p=0.5)
+    >>> model, history = fit(build, train, validation, seed=0, epochs=3, lr=0.2)
+    >>> history.train_loss.shape
+    (3,)
     """
     check_every(every, epochs)
     with torch.random.fork_rng(devices=[]):

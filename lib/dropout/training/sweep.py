@@ -44,7 +44,7 @@ def sweep(
     together, the narrower as wider ones whose other weights are 0 and stay so.
 
     Raises ValueError for lengths that do not agree, more examples than there are, layers that
-    cannot be trained here, and where `every` does not divide `epochs`.
+    cannot be trained here, no parameters, and where `every` does not divide `epochs`.
 
     >>> from dropout.training.data import digits
     >>> from dropout.training.loops import mlp
@@ -100,6 +100,8 @@ class _Run:
         if not isinstance(self.model, nn.Sequential):
             kind = type(self.model).__name__
             raise ValueError(f"builds[{self.number}] must make an nn.Sequential, got {kind}")
+        if next(self.model.parameters(), None) is None:
+            raise ValueError(f"builds[{self.number}] has no parameters to train: {self.model}")
         self.widths = [train.x.shape[1]]
         for layer in self.model:
             if fault := _fault(layer, self.widths[-1], n % (batch_size or n) or batch_size or n):
