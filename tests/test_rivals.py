@@ -1,10 +1,12 @@
 """Each wrong library fails a test that is named here: so these tests test what they say."""
 
 import pytest
+import torch
 
 from tests import rivals, test_coins
-from tests.layers import test_bernoulli
+from tests.layers import test_bernoulli, test_family
 
+DROPOUT = {"v": next(v for v in test_family.VARIANTS if v.name == "dropout")}
 REFUSED_BY = [
     (rivals.eight_bit_coins, test_coins,
      "test_a_rate_between_the_steps_of_eight_bits_is_the_one_that_comes", {}),
@@ -16,10 +18,10 @@ REFUSED_BY = [
     (rivals.gaussian, test_bernoulli, "test_keep_rate_mean_and_variance", {"p": 0.5}),
     (rivals.one_mask_for_the_batch, test_bernoulli,
      "test_each_example_of_a_minibatch_has_its_own_mask", {}),
-    (rivals.active_in_evaluation, test_bernoulli,
-     "test_eval_is_the_identity_and_train_takes_it_back", {}),
-    (rivals.multiplies, test_bernoulli,
-     "test_a_dropped_element_is_zero_and_gets_no_gradient_whatever_stood_there", {"p": 0.5}),
+    (rivals.active_in_evaluation, test_family,
+     "test_the_module_is_the_function_in_training_and_nothing_in_evaluation", DROPOUT),
+    (rivals.multiplies, test_family,
+     "test_nothing_leaks_through_a_dropped_element", DROPOUT | {"poison": torch.inf}),
     (rivals.negligent_gradient, test_bernoulli,
      "test_output_and_gradient_are_the_references", {}),
 ]  # fmt: skip
