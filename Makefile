@@ -112,8 +112,9 @@ pins: ## resolve anew what the direct pins in requirements.txt need
 gpu-check: ## tests, chapters and benchmark on a CUDA machine; needs no .venv and no network
 	@PYTHONPATH=lib $(PYTHON) -m tests.gpu.check
 
-bench: .venv/requirements.txt ## time the engines beside PyTorch's own dropout
-	@.venv/bin/python -m dropout bench
+# In the environment that users have, who set no such thing.
+bench: .venv/requirements.txt ## time the library beside PyTorch's own dropout
+	@env -u OMP_WAIT_POLICY .venv/bin/python -m dropout bench
 
 lint: .venv/requirements.txt ## ruff and mypy
 	@.venv/bin/ruff check .; a=$$?; .venv/bin/ruff format --check .; b=$$?; \

@@ -1,55 +1,102 @@
-"""python -m dropout: `bench` times the engines here, `info` says which there are."""
+"""python -m dropout: `bench` times the library here, `info` says which engines there are."""
 
 import argparse
 import json
-import platform
+import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from dropout.bench import bench, family
-from dropout.kernels.engines import serving
+from dropout import bench
+from dropout.experiments.results import provenance, surroundings
+from dropout.mask import threshold
 
 
-def info() -> dict:
-    """The machine, the versions, and which engine serves which device."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "cpu engine": serving("cpu"),
-        "cuda engine": serving("cuda"),
-    }
+def subject(text: str) -> str:
+    """The name of what can be timed."""
+    if text not in bench.SUBJECTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(bench.SUBJECTS)}")
+    return text
+
+
+def size(text: str) -> int:
+    """A number of elements."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a size must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    """A drop rate."""
+    try:
+        threshold(float(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return float(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    top = argparse.ArgumentParser(prog="python -m dropout", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("info", help="engines, versions, machine")
+    timing = commands.add_parser(
+        "bench", help="times, beside PyTorch's and a plain copy",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Time the library beside its rivals, each subject in one run.",
+        epilog="subjects:\n" + "\n".join(f"  {n:10}{s.about}" for n, s in bench.SUBJECTS.items()),
+    )  # fmt: skip
+    timing.add_argument("subjects", metavar="subject", type=subject, nargs="*",
+                        help=f"what to time; without one: {', '.join(bench.UNASKED)}")  # fmt: skip
+    timing.add_argument("--sizes", type=size, nargs="+", help="of masks: numbers of elements",
+                        default=[1 << 10, 1 << 16, 1 << 20, 1 << 24])  # fmt: skip
+    timing.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"],
+                        help="of masks and steps",
+                        choices=["float64", "float32", "bfloat16", "float16"])  # fmt: skip
+    timing.add_argument("--rates", type=rate, nargs="+", default=[0.1, 0.5], help="of masks")
+    timing.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
+                        choices=["cpu", "cuda"], help="of masks, family and steps")  # fmt: skip
+    timing.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
+    timing.add_argument("--store", action="store_true", help="also keep the results of "
+                        f"{' and '.join(bench.STORED)} in book/results, for the book")  # fmt: skip
+    return top
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m dropout", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="engines, versions, machine")
-    timing = commands.add_parser("bench", help="times, beside PyTorch's and a plain copy")
-    timing.add_argument(
-        "--sizes", type=int, nargs="+", default=[1 << 10, 1 << 16, 1 << 20, 1 << 24]
-    )
-    timing.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"],
-                        choices=["float64", "float32", "bfloat16", "float16"])  # fmt: skip
-    timing.add_argument("--rates", type=float, nargs="+", default=[0.1, 0.5])
-    timing.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
-                        choices=["cpu", "cuda"])  # fmt: skip
-    timing.add_argument("--json", type=Path, help="also write the numbers here")
-    options = parser.parse_args(arguments)
-    if "device" in options and options.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: PyTorch finds no CUDA device on this machine")
-    found = info()
-    print("\n".join(f"{name:12} {value}" for name, value in found.items()) + "\n")
-    if options.command == "bench":
-        rows = bench(options.sizes, options.dtypes, options.rates, options.device)
-        kin = family(options.device)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(arguments)
+    if options.command == "info":
+        print(describe(surroundings()))
+        return
+    names = list(dict.fromkeys(options.subjects or bench.UNASKED))
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser().error("--device cuda: PyTorch finds no CUDA device on this machine")
+    if options.store and not set(names) & set(bench.STORED):
+        parser().error(f"--store: only {' and '.join(bench.STORED)} are stored, name one of them")
+    if options.json and not options.json.absolute().parent.is_dir():
+        parser().error(f"--json: there is no folder {options.json.absolute().parent}")
+    command = shlex.join(["python", "-m", "dropout", *arguments])
+    result: dict[str, Any] = {"provenance": provenance(command, [bench.SEED])}
+    print(describe(result["provenance"]) + "\n")
+    for name in names:
+        result[name] = bench.run(name, **vars(options))
+        if options.store and name in bench.STORED:
+            bench.store(name, result[name], command)
         if options.json:
-            result = {"machine": found, "rows": rows, "family": kin}
-            options.json.write_text(json.dumps(result, indent=1) + "\n")
+            options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """A line for each fact."""
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {part}" for key, part in value.items()) or None
+        lines.append(f"{name:12}{value}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -10,19 +10,17 @@ same steps on small numbers, and nothing is written.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import torch
 
-from dropout.bench import FAMILY_HEAD, family_lines, table
+from dropout.bench import family, masks
+from dropout.experiments.results import provenance
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book/results"
@@ -31,25 +29,12 @@ BENCHMARK = {
     "cuda": "--sizes 1048576 16777216 268435456 --dtypes float32 bfloat16 --rates 0.1 0.5",
     "cpu": "--sizes 4096 --dtypes float32 --rates 0.5",
 }
-PACKAGES = ("numba", "numpy", "torch", "triton")
 
 
-def provenance() -> dict:
-    """What was run, on what, with what, and when."""
+def driver() -> str:
+    """The version of the GPU's driver."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
-    driver = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
-    return {
-        "command": "make gpu-check",
-        "device": torch.cuda.get_device_name(0),
-        "driver": driver,
-        "versions": {
-            "python": platform.python_version(),
-            "cuda": torch.version.cuda,
-            **{name: version(name) for name in PACKAGES},
-        },
-        "date": datetime.now(UTC).date().isoformat(),
-        "seeds": "fixed in each test and cell; times do not depend on them",
-    }
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def run(*arguments) -> int:
@@ -95,7 +80,7 @@ def benchmark(device: str, work: Path) -> dict:
     """What `python -m dropout bench` writes."""
     times = work / "times.json"
     settings = [*BENCHMARK[device].split(), "--device", device, "--json", times]
-    if status := run("-m", "dropout", "bench", *settings):
+    if status := run("-m", "dropout", "bench", "masks", "family", *settings):
         sys.exit(f"the benchmark ended with status {status}; nothing was written")
     return json.loads(times.read_text())
 
@@ -119,7 +104,7 @@ def readable(result: dict) -> str:
     source, tested = result["provenance"], result["tests"]
     versions = ", ".join(f"{name} {number}" for name, number in source["versions"].items())
     lines = [
-        f"{source['device']}, driver {source['driver']}, {source['date']}; {versions}.",
+        f"{source['gpu']}, driver {source['driver']}, {source['date']}; {versions}.",
         f"Tests: {tested['run']} run, {len(tested['failed'])} failed, {tested['skipped']} skipped.",
         "",
         "| chapter | cells run | print otherwise | seconds |",
@@ -134,8 +119,9 @@ def readable(result: dict) -> str:
     listed = faults(result)
     lines += ["", "```text", *listed, "```"] if listed else []
     times = result["benchmark"]
-    lines += [line for row in times["rows"] for line in ("", "```text", table(row) + "```")]
-    lines += ["", "```text", FAMILY_HEAD, *map(family_lines, times["family"]), "```"]
+    tables = [masks.table(row) for row in times["masks"]]
+    tables += [family.table(row) for row in times["family"]]
+    lines += [line for text in tables for line in ("", "```text", text + "```")]
     return "\n".join(lines) + "\n"
 
 
@@ -155,8 +141,11 @@ def main() -> int:
             "--device cuda: PyTorch finds no CUDA device on this machine; --device cpu rehearses "
             "the check without one"
         )
-    rehearsal = {"device": "a rehearsal on the CPU", "driver": "none", "date": "", "versions": {}}
-    source = provenance() if device == "cuda" else rehearsal
+    # Seeds are fixed in each test and cell, and times do not depend on them.
+    source = provenance("make gpu-check", [])
+    source |= (
+        {"driver": driver(), "cuda": torch.version.cuda} if device == "cuda" else {"driver": None}
+    )
     with TemporaryDirectory() as folder:
         work = Path(folder)
         result = {

@@ -5,13 +5,18 @@ import os
 import platform
 import sysconfig
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dropout.kernels.engines import serving
+
+PACKAGES = "numpy", "numba", "torch", "triton"
+THREADS = "OMP_", "MKL_", "KMP_", "NUMBA_"  # how the environment's settings of threads begin
 # In a checkout, and where an installed copy keeps them.
 FOLDERS = (
     Path(__file__).parents[3] / "book" / "results",
@@ -42,13 +47,23 @@ def write(name: str, command: str, seeds: Sequence[int], **results: Any) -> Path
 
 
 def provenance(command: str, seeds: Sequence[int]) -> dict[str, Any]:
-    """What made a result: the command, its seeds, the date, versions and the machine."""
+    """What made a result: the command, its seeds, the date, and `surroundings`."""
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    return {"command": command, "date": date, "seeds": list(seeds)} | surroundings()
+
+
+def surroundings() -> dict[str, Any]:
+    """The versions, the machine, its threads and what governs them, and the engine that serves."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
     return {
-        "command": command,
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "seeds": list(seeds),
-        "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in ("numpy", "torch")},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": versions,
+        "machine": f"{platform.machine()} ({capability}), {os.cpu_count()} cores",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
+        "settings": {key: os.environ[key] for key in sorted(os.environ) if key.startswith(THREADS)},
+        "engines": {device: serving(device) for device in ("cpu", "cuda")},
     }

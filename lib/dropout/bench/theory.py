@@ -1,21 +1,20 @@
 """A million sub-networks by doubling, beside the ways that do without.
 
-    python -m dropout.theory.bench
-
-Every way ends with the same two means of a softmax layer's sub-networks. The times go to
-book/results/enumeration.json: the least and the median of each, of some rounds in which all take
-their turn. What else the machine does can only add to a time, so the least says most. A few
-minutes.
+Every way ends with the same two means of a softmax layer's sub-networks. What else the machine does
+can only add to a time, so the least says most.
 """
 
-import statistics
 from collections.abc import Callable
-from time import perf_counter
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dropout.bench import SEED
+from dropout.bench.timing import in_turns, summaries, times_of
+from dropout.bench.timing import table as table_of
 from dropout.experiments import write
 from dropout.nn import Dropout
 from dropout.theory.ensembles import (
@@ -26,7 +25,7 @@ from dropout.theory.ensembles import (
     sub_networks,
 )
 
-UNITS, CLASSES, P, SEED, ROUNDS = 20, 10, 0.5, 1, 5
+UNITS, CLASSES, P, ROUNDS = 20, 10, 0.5, 5
 
 Means = tuple[Tensor, Tensor]
 
@@ -64,31 +63,36 @@ def one_by_one(linear: nn.Linear, x: Tensor) -> Means:
     return torch.from_numpy(arithmetic), torch.from_numpy(geometric).softmax(0)
 
 
-def main() -> None:
-    """Time the three in turns, check that they agree, and store their times."""
-    torch.manual_seed(SEED)
+WAYS: dict[str, Callable[[nn.Linear, Tensor], Means]] = {
+    "doubling": doubling, "one product": one_product, "one by one": one_by_one,
+}  # fmt: skip
+
+
+def run() -> list[dict[str, Any]]:
+    """One row, after a check that the ways agree."""
     linear = nn.Linear(UNITS, CLASSES).double()
     x = torch.rand(1, UNITS, dtype=torch.float64)
-    ways: dict[str, Callable[[nn.Linear, Tensor], Means]] = {
-        "doubling": doubling, "one product": one_product, "one by one": one_by_one,
-    }  # fmt: skip
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    found = {}
-    for turn in range(1, ROUNDS + 1):
-        for name, way in ways.items():
-            start = perf_counter()
-            found[name] = way(linear, x)
-            seconds[name].append(perf_counter() - start)
-            print(f"{turn} of {ROUNDS}: {name} {seconds[name][-1]:.2f} s", flush=True)
+    found: dict[str, Means] = {}
+
+    def keep(name: str) -> None:
+        found[name] = WAYS[name](linear, x)
+
+    samples = in_turns("theory", {name: partial(keep, name) for name in WAYS}, ROUNDS)
     for means in found.values():
         for ours, other in zip(found["doubling"], means, strict=True):
             torch.testing.assert_close(other, ours, rtol=1e-10, atol=0.0)
-    times = {name: {"least": min(t), "median": statistics.median(t)} for name, t in seconds.items()}
-    write(
-        "enumeration", "python -m dropout.theory.bench", [SEED],
-        units=UNITS, classes=CLASSES, rounds=ROUNDS, seconds=times,
-    )  # fmt: skip
+    row: dict[str, Any] = {"units": UNITS, "classes": CLASSES, "rounds": ROUNDS}
+    rows = [row | {"seconds": summaries(samples)}]
+    print(table(rows[0]), flush=True)
+    return rows
 
 
-if __name__ == "__main__":
-    main()
+def table(row: dict[str, Any]) -> str:
+    """The times, and how many times doubling's each of the others takes."""
+    title = f"all 2^{row['units']} sub-networks, {row['classes']} classes"
+    return table_of(title, row["seconds"], {"/ doubling": times_of(row["seconds"], "doubling")})
+
+
+def store(rows: list[dict[str, Any]], command: str) -> None:
+    """Keep the row as book/results/enumeration.json."""
+    write("enumeration", command, [SEED], **rows[0])

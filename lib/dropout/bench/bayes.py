@@ -1,19 +1,14 @@
 """A hundred samples of MC dropout, beside the loop that everybody writes, and beside Baal.
 
-    python -m dropout.bayes.bench
-
 The models have PyTorch's own dropout. Each turn has inputs of its own, so that no cache outlives
-it. Baal (https://github.com/baal-org/baal) is timed where it can be imported. The result is stored
-as book/results/mc_dropout.json. About three minutes.
+it. Baal (https://github.com/baal-org/baal) is timed where it can be imported.
 """
 
-import statistics
 from collections.abc import Callable
 from copy import deepcopy
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import pairwise
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -21,9 +16,12 @@ from torch import Tensor, nn
 
 from dropout import MaskKey
 from dropout.bayes import predict
+from dropout.bench import SEED
+from dropout.bench.timing import in_turns, summaries, times_faster
+from dropout.bench.timing import table as table_of
 from dropout.experiments import write
 
-SAMPLES, TURNS, SEED, P = 100, 7, 1, 0.5
+SAMPLES, TURNS, P = 100, 7, 0.5
 
 Predictor = Callable[[Tensor], object]
 
@@ -86,39 +84,33 @@ def contenders(model: nn.Module) -> dict[str, Predictor]:
     return found
 
 
-def measure(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> dict[str, dict]:
-    """Seconds of each contender, taken in turns so that all have the same weather."""
-    torch.manual_seed(SEED)
-    functions = contenders(build())
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for turn in range(-1, TURNS):
-        for name, function in functions.items():
-            x = torch.randn(shape)
-            start = perf_counter()
-            function(x)
-            if turn >= 0:  # the one before compiles and touches the memory
-                times[name].append(perf_counter() - start)
-    return {
-        name: {"median": statistics.median(t), "least": min(t), "greatest": max(t)}
-        for name, t in times.items()
-    }
+def on_each(predictor: Predictor, inputs: list[Tensor]) -> Callable[[], object]:
+    """A predictor that takes the next of the inputs at each call."""
+    turns = iter(inputs)
+    return lambda: predictor(next(turns))
 
 
-def main() -> None:
-    """Store the result, and print a table of it."""
-    rows = {}
+def run() -> list[dict[str, Any]]:
+    """One row for each model."""
+    rows = []
     for name, (build, shape) in MODELS.items():
-        rows[name] = measure(build, shape)
-        print(name)
-        for who, t in rows[name].items():
-            gain = rows[name]["loop"]["median"] / t["median"]
-            spread = f"{t['least'] * 1e3:.0f} to {t['greatest'] * 1e3:.0f}"
-            line = f"  {who:14}{t['median'] * 1e3:8.0f} ms ({spread}){gain:8.1f} x"
-            print(line, flush=True)
-    other = {"baal": version("baal")} if find_spec("baal") else {}
-    settings: dict[str, Any] = {"samples": SAMPLES, "turns": TURNS, "p": P, "others": other}
-    write("mc_dropout", "python -m dropout.bayes.bench", [SEED], **settings, seconds=rows)
+        inputs = [torch.randn(shape) for _ in range(1 + TURNS)]
+        functions = {who: on_each(f, inputs) for who, f in contenders(build()).items()}
+        row: dict[str, Any] = {"model": name, "samples": SAMPLES, "turns": TURNS, "p": P}
+        rows.append(row | {"seconds": summaries(in_turns(name, functions, TURNS))})
+        print(table(rows[-1]), flush=True)
+    return rows
 
 
-if __name__ == "__main__":
-    main()
+def table(row: dict[str, Any]) -> str:
+    """A model's times, and how many times faster than the loop each way is."""
+    title = f"{row['model']}, {row['samples']} samples"
+    return table_of(title, row["seconds"], {"speed-up": times_faster(row["seconds"], "loop")})
+
+
+def store(rows: list[dict[str, Any]], command: str) -> None:
+    """Keep the rows as book/results/mc_dropout.json."""
+    settings = {key: rows[0][key] for key in ("samples", "turns", "p")}
+    others = {"baal": version("baal")} if find_spec("baal") else {}
+    seconds = {row["model"]: row["seconds"] for row in rows}
+    write("mc_dropout", command, [SEED], **settings, others=others, seconds=seconds)
