@@ -186,6 +186,24 @@ def test_units_of_all_layers_count():
         sub_networks(mlp(4, 13, 13, 2, p=0.5), torch.ones(1, 4).double())
 
 
+class Own(nn.Module):
+    """A user's layer that draws coins by a key, as this library's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.key, self.generator = MaskKey(seed=1), None
+
+    def forward(self, x):
+        return functional.dropout(x, 0.5, self.training, key=self.key)
+
+
+def become(layer, kind, **attributes):
+    """A layer turned into one of another class, whose key and generator are then the class's."""
+    layer.__class__ = kind
+    vars(layer).update(attributes)
+    return layer
+
+
 @pytest.mark.parametrize(
     "layers",
     [
@@ -195,6 +213,9 @@ def test_units_of_all_layers_count():
         (GaussianDropout(0.5), nn.Linear(4, 4)),
         (DropPath(0.5), nn.Linear(4, 4)),
         (Uout(0.5), nn.Linear(4, 4)),
+        (become(nn.Identity(), Uout, beta=0.5), nn.Linear(4, 4)),
+        (Own(), nn.Linear(4, 4)),
+        (nn.Sequential(Own()), nn.Linear(4, 4)),
         (DropConnect(nn.Linear(4, 4), 0.5),),
         (nn.Sequential(Dropout(0.5), nn.Linear(4, 4)),),
     ],
@@ -203,3 +224,12 @@ def test_units_of_all_layers_count():
 def test_dropout_that_it_would_miss_is_refused(layers):
     with pytest.raises(ValueError, match=r"sub_networks knows|must follow"):
         sub_networks(nn.Sequential(*layers).double(), torch.ones(1, 4).double())
+
+
+def test_layers_of_rate_zero_do_what_they_do_without_dropout():
+    torch.manual_seed(0)
+    linear, x = nn.Linear(4, 3), torch.randn(2, 4).double()
+    layers = GaussianDropout(0.0), DropConnect(linear, 0.0), nn.Dropout(0.0), nn.ReLU()
+    model = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(3, 1)).double()
+    outputs, _ = sub_networks(model, x)
+    torch.testing.assert_close(outputs, sub_networks(nn.Sequential(linear, *model[3:]), x)[0])

@@ -115,3 +115,11 @@ class Keyed(Coins, _DropoutNd):
         super().__init__(p, inplace)
         self.key = key
         self.generator = generator
+
+
+def draws_coins(layer: torch.nn.Module) -> bool:
+    """Whether a layer draws coins as ours do: any of ours, or one with a key and a generator.
+
+    Those of torch.nn, `_DropoutNd`, do so only where `bayes.predict` samples.
+    """
+    return isinstance(layer, Coins) or {"key", "generator"} <= vars(layer).keys()

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from dropout.layers.base import draws_coins
 from dropout.mask import inverted_scale, realised_rate
 
 MOST_UNITS = 24
@@ -75,7 +76,7 @@ def sub_networks(
     tensor([0.0625, 0.1875, 0.1875, 0.5625], dtype=torch.float64)
     """
     outputs, probability = x.unsqueeze(0), x.new_ones(1)
-    layers = iter([layer for layer in model if getattr(layer, "p", None) != 0])
+    layers = iter([layer for layer in model if not (isinstance(layer, nn.Dropout) and not layer.p)])
     for layer in layers:
         if not isinstance(layer, nn.Dropout):
             _check_drops_nothing(layer)
@@ -132,7 +133,7 @@ def _check_count(n: int) -> None:
 
 
 def _check_drops_nothing(layer: nn.Module) -> None:
-    """Refuse what draws coins: torch.nn's dropout, and whatever here has a key and a generator."""
+    """Refuse what draws coins: torch.nn's dropout, this library's, and users' own with a key."""
     for part in layer.modules():
-        if isinstance(part, _DropoutNd) or {"key", "generator"} <= vars(part).keys():
+        if (isinstance(part, _DropoutNd) or draws_coins(part)) and getattr(part, "p", None) != 0:
             raise ValueError(f"sub_networks knows Dropout between the layers of model, got {part}")
