@@ -10,8 +10,20 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from dropout import functional
+from dropout.bayes.linear import linear
 from dropout.coins import SAMPLER, coins
 from dropout.mask import MaskKey
+
+
+def _run_again(function, types, args, kwargs):
+    """The body of a function of PyTorch that asks a mode first, without asking it."""
+    names = {**function.__globals__, "has_torch_function": lambda tensors: False}
+    body = FunctionType(function.__code__, names, None, function.__defaults__)
+    return body(*args, **{**(function.__kwdefaults__ or {}), **kwargs})
+
+
+# Public where PyTorch has it. 2.11 has not, and no other way lets a mode see what a function calls.
+redispatch = getattr(torch.overrides, "redispatch_function", _run_again)
 
 
 class Sampler(TorchFunctionMode):
@@ -34,22 +46,17 @@ class Sampler(TorchFunctionMode):
         if function in DROPOUTS:
             return _drop(DROPOUTS[function], *args, **kwargs)
         if function is F.linear:
-            return _linear(*args, **kwargs)
+            return linear(*args, **kwargs)
         if function is F.scaled_dot_product_attention:
             return _attention(*args, **kwargs)
         if function is F.multi_head_attention_forward:
-            # Its body once more, such that what it calls is caught too: a mode does not see that.
-            names = {**function.__globals__, "has_torch_function": lambda tensors: False}
-            body = FunctionType(function.__code__, names, None, function.__defaults__)
-            with self:
-                return body(
-                    *args, **{**(function.__kwdefaults__ or {}), **kwargs, "training": True}
-                )
+            with self:  # so that what it calls is caught too
+                return redispatch(function, types, args, {**kwargs, "training": True})
         return function(*args, **kwargs)
 
 
 class Together(Sampler):
-    """Under the two maps: a mask is another for each sample and the same for all inputs."""
+    """Under the map over the samples, each with a mask, and one over the inputs, which share it."""
 
     def __init__(self, key: MaskKey, sample: Tensor, first: int) -> None:
         super().__init__(key)
@@ -86,11 +93,11 @@ class Off(Sampler):
 
 
 class _Draw(torch.autograd.Function):
-    """A masked function of x under the two maps; the last of its arguments are whole and start."""
+    """A masked function of x under the maps; the last of its arguments are whole and start."""
 
     @staticmethod
     def forward(x, sample, first, function, *rest):
-        raise NotImplementedError  # both maps are always there
+        raise NotImplementedError  # the map over the samples is always there
 
     @staticmethod
     def setup_context(ctx, inputs, output): ...
@@ -104,27 +111,6 @@ class _Draw(torch.autograd.Function):
         samples = info.batch_size
         x = x.expand(samples, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
         return function(x, *rest, [first + samples, *whole], [first, *start]), 0
-
-
-class _Linear(torch.autograd.Function):
-    """A linear layer as one matrix product that adds the bias: torch.vmap makes it two steps."""
-
-    @staticmethod
-    def forward(x, weight, bias):
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output): ...
-
-    @staticmethod
-    def vmap(info, in_dims, x, weight, bias):
-        if in_dims[1:] == (None, None):
-            return _Linear.apply(x.movedim(in_dims[0], 0), weight, bias), 0
-        return torch.vmap(F.linear, in_dims)(x, weight, bias), 0
-
-
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return _Linear.apply(input, weight, bias)
 
 
 def _drop(function: Callable[..., Tensor], input: Tensor, p: float = 0.5, *_, **__) -> Tensor:
