@@ -29,8 +29,8 @@ class Calls(nn.Module):
 
     def __init__(self, function):
         super().__init__()
-        self.function, self.modes = function, set()
-        self.note = self.modes.add  # the set itself, where a forward's own attributes are lost
+        self.function, self.modes = function, []
+        self.note = self.modes.append  # the list itself, where a forward's own attributes are lost
 
     def forward(self, x):
         self.note(self.training)

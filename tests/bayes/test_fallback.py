@@ -51,6 +51,23 @@ def test_a_way_that_depends_on_the_sample_is_taken_for_each():
     assert len(sign.unique()) == 2
 
 
+def test_a_way_that_depends_on_the_input_alone_is_taken_once_for_all_samples():
+    """A step left out where nothing needs it, as transformers do with masks of no padding.
+
+    Three passes are before: for one input, for three, and for one with `Calls` in training.
+    """
+    after, passes = Calls(lambda self, h: h.exp()), []
+    fork = Calls(lambda self, x: x.clamp(min=0) if (x < 0).any() else x)
+    x = inputs(4, 6)
+    x[0] = x[0].abs()
+    after.note = passes.append
+    with pytest.warns(UserWarning, match=r"each input runs by itself.*data-dependent") as said:
+        drawn = predict(nn.Sequential(fork, nn.Dropout(), after), x, 9, key=KEY)
+    assert len(said) == 1
+    assert len(passes) == 3 + len(x)
+    assert torch.equal(drawn, predict(nn.Dropout(), x.clamp(min=0), 9, key=KEY).exp())
+
+
 def test_buffers_written_in_place_start_anew_for_each_sample():
     class Counts(nn.Module):
         def __init__(self):

@@ -27,7 +27,8 @@ def test_a_loader_gives_what_one_batch_gives_and_keeps_the_last_part():
 
 
 def test_what_precedes_the_first_dropout_runs_once_for_all_samples():
-    """And before, for one input and for three, to see what the model makes of them."""
+    """And before, for one input and for three, and for one with `Calls` in training, to see what
+    the model makes of them."""
     before, after = (Calls(lambda self, x: 2 * x) for _ in range(2))
     rows = []
 
@@ -40,7 +41,7 @@ def test_what_precedes_the_first_dropout_runs_once_for_all_samples():
     model = nn.Sequential(before, nn.Dropout(0.5), after)
     with Count():
         predict(model, inputs(8, 6), 100, key=KEY)
-    assert sorted(rows) == [1, 1, 3, 3, 8, 800]
+    assert sorted(rows) == [1, 1, 1, 1, 3, 3, 8, 800]
 
 
 class Peak(TorchDispatchMode):

@@ -8,7 +8,7 @@ from torch import nn
 
 from dropout import functional, reference
 from dropout import nn as ours
-from dropout.bayes import predict
+from dropout.bayes import predict, samplers
 from dropout.mask import keep_mask
 from dropout.shard import Shard
 from tests.bayes.models import KEY, Calls, inputs
@@ -34,7 +34,7 @@ def test_functions_drop_though_the_model_is_in_evaluation(name):
     function = Calls(FUNCTIONS[name])
     drawn = predict(function, inputs(4, 6), 50, key=KEY)
     assert (drawn.std(0) > 0).all()
-    assert function.modes == {False}
+    assert not function.modes[-1]  # the last pass is that of the samples
 
 
 @pytest.mark.parametrize("theirs", [F.dropout, F.alpha_dropout])
@@ -105,6 +105,107 @@ def test_weights_drop_though_the_model_is_in_evaluation():
     rnn = ours.WeightDrop(nn.LSTM(6, 5, batch_first=True), 0.5).double().eval()
     drawn = predict(nn.Sequential(rnn, Calls(lambda self, out: out[0])), inputs(2, 7, 6), 10)
     assert (drawn.std(0)[:, 1:] > 0).all()
+
+
+class Own(nn.Module):
+    """A user's layer with a key and a generator, which asks for its mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.key, self.generator = None, None
+
+    def forward(self, x):
+        return functional.dropout(x, 0.5, key=self.key) if self.training else x
+
+
+class Became(ours.VariationalRNN):
+    """One whose key and generator are its class's."""
+
+    def __init__(self, rnn):
+        super().__init__(rnn)
+        del self.key, self.generator
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Own(),
+        ours.EmbeddingDropout(nn.Embedding(9, 4), 0.5),
+        ours.VariationalRNN(nn.GRU(6, 5, batch_first=True)),
+        Became(nn.GRU(6, 5, batch_first=True)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_that_ask_for_their_mode_drop_in_a_model_in_evaluation(layer):
+    tokens = torch.arange(9).expand(2, 9)
+    x = tokens if isinstance(layer, ours.EmbeddingDropout) else inputs(2, 7, 6)
+    first = Calls(lambda self, out: out[0] if isinstance(out, tuple) else out)
+    drawn = predict(nn.Sequential(layer.double(), first).eval(), x, 30, key=KEY)
+    assert (drawn.std(0) > 0).all()
+
+
+class OnlyInTraining(nn.Module):
+    """Passes its rate on in training alone, as transformers' attention does."""
+
+    def __init__(self, change=lambda x: x):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        x = F.dropout(x, 0.5 if self.training else 0.0)
+        return self.change(x) if self.training else x
+
+
+def test_a_layer_that_drops_only_in_training_drops():
+    model = nn.Sequential(nn.Dropout(), OnlyInTraining()).eval()
+    expected = predict(nn.Sequential(nn.Dropout(), nn.Dropout()), inputs(4, 6), 9, key=KEY)
+    assert torch.equal(predict(model, inputs(4, 6), 9, key=KEY), expected)
+    assert torch.equal(
+        predict(model[1:], inputs(4, 6), 9, key=KEY),
+        predict(nn.Dropout(), inputs(4, 6), 9, key=KEY),
+    )
+    assert not model[1].training
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x + 1e-9,
+        lambda x: (x, x),
+        lambda x: x + torch.randn_like(x),
+        lambda x: x - x.mean(1, keepdim=True),
+        lambda x: x[:, :2],
+        lambda x: 1 / 0,
+    ],
+)
+def test_a_layer_that_does_something_else_in_training_stays_in_evaluation(change):
+    model, x = nn.Sequential(nn.Dropout(), OnlyInTraining(change)), inputs(4, 6)
+    assert torch.equal(predict(model, x, 9, key=KEY), predict(nn.Dropout(), x, 9, key=KEY))
+
+
+@pytest.mark.parametrize("scale", [None, 0.7])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_of_shared_heads_is_the_formula_with_the_keys_mask(scale, causal):
+    q, k, v = inputs(2, 4, 5, 3), inputs(1, 2, 5, 3), inputs(1, 2, 5, 3) + 1
+    options = {"scale": scale, "is_causal": causal, "enable_gqa": True}
+    attend = Calls(
+        lambda self, x: F.scaled_dot_product_attention(x, k, v, dropout_p=0.25, **options)
+    )
+    drawn = predict(attend, q, 6, key=KEY)
+    scores = q @ k.repeat_interleave(2, 1).mT * (3**-0.5 if scale is None else scale)
+    if causal:
+        scores = scores.masked_fill(torch.ones(5, 5, dtype=torch.bool).triu(1), -torch.inf)
+    kept = torch.from_numpy(keep_mask(KEY, (6, 4, 5, 5), 0.25))[:, None]
+    expected = scores.softmax(-1) * kept / 0.75 @ v.repeat_interleave(2, 1)
+    assert torch.allclose(drawn, expected, rtol=0, atol=1e-12)
+
+
+def test_attention_runs_alike_where_pytorch_cannot_ask_a_mode_again(monkeypatch):
+    attention = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True).double()
+    model = Calls(lambda self, x: attention(x, x, x)[0])
+    expected = predict(model, inputs(3, 5, 8), 6, key=KEY)
+    monkeypatch.setattr(samplers, "redispatch", samplers._run_again)
+    assert torch.equal(predict(model, inputs(3, 5, 8), 6, key=KEY), expected)
 
 
 def test_heads_of_keys_may_be_shared():

@@ -60,7 +60,8 @@ def predict(
 
     A model that torch.vmap cannot take, such as one whose way depends on values of the data, runs
     input by input, and where it still cannot sample by sample too: with the same masks, slowly, and
-    with a warning. What a model does `if self.training` is not done.
+    with a warning. What a layer does `if self.training` is not done, unless it drops more there and
+    does the same without dropout, as attention does that passes on a rate in training alone.
 
     Raises TypeError for a model, an x or an output of another kind. Raises ValueError for a dropout
     that it cannot sample: inside nn.LSTM, nn.GRU and nn.RNN (`VariationalRNN` can be sampled),

@@ -11,6 +11,7 @@ All of it runs on twins of the model, a new one for each run: the model itself i
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -18,7 +19,14 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.rnn import RNNBase
 
-from dropout.bayes.probe import ParameterWrittenError, Watch, check_leaf, the_axis
+from dropout.bayes.probe import (
+    ParameterWrittenError,
+    Watch,
+    asks_for_training,
+    check_leaf,
+    same,
+    the_axis,
+)
 from dropout.bayes.samplers import Off, One, Sampler, Together
 from dropout.bayes.tree import mapped, rebuilt, tensors
 from dropout.bayes.twin import twin
@@ -36,6 +44,7 @@ class Networks:
     def __init__(self, model: nn.Module, arguments: Any, shared: Mapping, key: MaskKey) -> None:
         self.model, self.shared, self.key = model, shared, key
         self.writes = False
+        self.trained: set[type] = set()
         self.ways = [
             (self._run_together, ""),
             (self._run_by_input, "each input runs"),
@@ -73,7 +82,7 @@ class Networks:
             return rows
 
     def _run_together(self, arguments: Any, first: int, end: int) -> list[Tensor]:
-        model = _ready(self.model, self.writes)
+        model = self._ready()
 
         def network(sample: Tensor) -> list[Tensor]:
             def output(*example: Tensor) -> list[Tensor]:
@@ -89,7 +98,7 @@ class Networks:
         rows = []
         for i in range(len(tensors(arguments)[0])):
             batch = rebuilt(arguments, [leaf[[i]] for leaf in tensors(arguments)])
-            model = _ready(self.model, self.writes)
+            model = self._ready()
 
             def network(sample: Tensor, model=model, batch=batch) -> list[Tensor]:
                 sampler = Together(self.key, sample, first)
@@ -114,7 +123,7 @@ class Networks:
         for a sampler only in a transform.
         """
         batch = rebuilt(arguments, [leaf[inputs] for leaf in tensors(arguments)])
-        model, found = _ready(self.model, self.writes), []
+        model, found = self._ready(), []
 
         def note(nothing):
             found.append(self._forward(model, batch, sampler))
@@ -122,6 +131,17 @@ class Networks:
 
         torch.vmap(note)(torch.zeros(1))
         return found[0]
+
+    def _ready(self) -> Any:
+        """A twin in evaluation but for what drops, without kernels that torch.vmap cannot take."""
+        copy = twin(self.model, self.writes)
+        for layer in copy.modules():
+            layer.training = _drops(layer) or type(layer) in self.trained
+            if isinstance(layer, RNNBase):
+                layer.__dict__["forward"] = _unrolled(layer)
+            elif isinstance(layer, nn.TransformerEncoder):
+                layer.use_nested_tensor = False
+        return copy
 
     def _forward(self, model: Any, batch: Any, sampler: Sampler) -> Any:
         args, keywords = batch
@@ -152,12 +172,28 @@ class Networks:
                 "model must take a batch of one input, which is how each input is run: it fails "
                 f"with one, and not with three: {error}"
             ) from error
-        if not sampler.dropping and not any(map(_drops, self.model.modules())):
+        self.trained = self._drop_in_training(arguments, output, sampler.drops)
+        if not (sampler.drops or self.trained or any(map(_drops, self.model.modules()))):
             raise ValueError("model must drop somewhere in evaluation too, and nothing in it did")
         mapped(check_leaf, output)
         if not tensors(output):
             raise TypeError("model must return at least one tensor, got none")
         return watch.largest, output
+
+    def _drop_in_training(self, arguments: Any, output: Any, drops: int) -> set[type]:
+        """The classes of layers that drop more in training and, without dropout, do the same.
+
+        So do those that pass a rate on in training, and else 0, to what drops.
+        """
+        found = set()
+        for kind in {type(layer) for layer in self.model.modules() if not _drops(layer)}:
+            if asks_for_training(kind):
+                self.trained, sampler = {kind}, Off(self.key)
+                with suppress(Exception), Watch(sampler, self.model):
+                    trial = self._run_alone(arguments, [0], sampler)
+                    if sampler.drops > drops and same(output, trial):
+                        found.add(kind)
+        return found
 
     def _axes(self, arguments: Any) -> list[int | None]:
         """Which axis of each tensor is that of the inputs; None where a batch of one loses it."""
@@ -190,18 +226,6 @@ class Networks:
 
 def _drops(layer: nn.Module) -> bool:
     return isinstance(layer, _DropoutNd) or draws_coins(layer)
-
-
-def _ready(model: nn.Module, writes: bool) -> Any:
-    """A twin in evaluation but for what drops, without the kernels that torch.vmap cannot take."""
-    copy = twin(model, writes)
-    for layer in copy.modules():
-        layer.training = _drops(layer)
-        if isinstance(layer, RNNBase):
-            layer.__dict__["forward"] = _unrolled(layer)
-        elif isinstance(layer, nn.TransformerEncoder):
-            layer.use_nested_tensor = False
-    return copy
 
 
 def _unrolled(rnn: RNNBase) -> Callable:

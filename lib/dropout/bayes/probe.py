@@ -1,5 +1,7 @@
 """What a model's output is, and how large what it makes on the way, from runs without dropout."""
 
+from inspect import unwrap
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -38,6 +40,23 @@ def the_axis(alone: Tensor, among: Tensor) -> int | None:
     return kept[0] if kept else None
 
 
+def same(a: Any, b: Any) -> bool:
+    """Whether two outputs are equal, shapes and NaN too."""
+    return all(
+        x.shape == y.shape and torch.allclose(x, y, rtol=0, atol=0, equal_nan=True)
+        for x, y in zip(tensors(a), tensors(b), strict=True)
+    )
+
+
+def asks_for_training(kind: type) -> bool:
+    """Whether the code of a class of layers, other than those of PyTorch, speaks of `training`."""
+    if kind.__module__.startswith("torch."):
+        return False
+    bases = takewhile(lambda base: base is not nn.Module, kind.__mro__)
+    methods = [unwrap(f) for base in bases for f in vars(base).values() if callable(f)]
+    return any("training" in f.__code__.co_names for f in methods if hasattr(f, "__code__"))
+
+
 def _close(a: Tensor, b: Tensor) -> bool:
     """Whether two results are the same but for the rounding that goes with the size of a batch."""
     if not a.is_floating_point():
@@ -64,7 +83,7 @@ class Watch(TorchDispatchMode):
             raise ParameterWrittenError
         out = function(*args, **(kwargs or {}))
         if isinstance(out, Tensor) and not function._schema.returns[0].alias_info:
-            size, dropping = out.numel() * out.element_size(), self.sampler.dropping
+            size, dropping = out.numel() * out.element_size(), self.sampler.drops > 0
             self.largest[dropping] = max(size, self.largest[dropping])
         return out
 

@@ -83,12 +83,12 @@ class One(Sampler):
 
 
 class Off(Sampler):
-    """Nothing is dropped, and it is noted whether anything would have been."""
+    """Nothing is dropped, and it is counted how often something would have been."""
 
-    dropping = False
+    drops = 0
 
     def draw(self, function, x, *rest):
-        self.dropping = True
+        self.drops += 1
         return x.clone()
 
 
