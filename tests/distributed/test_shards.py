@@ -28,7 +28,7 @@ FUNCTIONS = {
     "in place": lambda x: functional.dropout(x * 1, P, inplace=True, key=KEY),
     "of a shard": lambda x: functional.dropout(x, P, key=KEY, shard=Shard((30, 9), (4, 1))),
     "drop_path": lambda x: functional.drop_path(x, P, key=KEY),
-    "alpha_dropout": lambda x: functional.alpha_dropout(x, P, key=KEY),
+    "alpha_dropout": lambda x: functional.alpha_dropout(x, P, True, key=KEY),
     "gaussian_dropout": lambda x: functional.gaussian_dropout(x, P, key=KEY),
 }
 

@@ -47,7 +47,7 @@ def test_the_two_values_of_a_zero_are_pytorchs():
 
 
 def test_rate_one_gives_the_limit_zero_where_the_scale_is_infinite():
-    near = functional.alpha_dropout(torch.ones(N, dtype=torch.double), 1 - 2.0**-16)
+    near = functional.alpha_dropout(torch.ones(N, dtype=torch.double), 1 - 2.0**-16, True)
     assert near[near < 0].abs().max() < 0.01
     out = nn.AlphaDropout(1.0)(torch.tensor([1.0, torch.nan, torch.inf]))
     assert out.tolist() == [0, 0, 0]
@@ -55,7 +55,7 @@ def test_rate_one_gives_the_limit_zero_where_the_scale_is_infinite():
 
 def test_channels_drop_whole():
     """Channels kept of 2^15: binomial, false-alarm rate 1e-6."""
-    out = functional.feature_alpha_dropout(torch.zeros(512, 64, 2, 3), 0.25).flatten(2)
+    out = functional.feature_alpha_dropout(torch.zeros(512, 64, 2, 3), 0.25, True).flatten(2)
     assert torch.equal(out, out[..., :1].expand(out.shape))
     assert plausible_count(int((out[..., 0] > 0).sum()), 1 << 15, 0.75)
 
@@ -70,5 +70,5 @@ def test_inplace_is_heeded(layer):
 
 @pytest.mark.unchecked
 def test_features_need_two_axes():
-    with pytest.raises(RuntimeError, match="at least 2 axes, got 1"):
-        functional.feature_alpha_dropout(torch.ones(3))
+    with pytest.raises(RuntimeError, match="requires at least 2 dimensions in the input, got 1"):
+        functional.feature_alpha_dropout(torch.ones(3), training=True)

@@ -36,7 +36,7 @@ class Variant:
 
     @property
     def function(self):
-        return partial(getattr(functional, self.name), **dict(self.options))
+        return partial(getattr(functional, self.name), **{"training": True, **dict(self.options)})
 
     @property
     def twin(self):
@@ -175,7 +175,7 @@ def test_the_shards_of_any_split_are_the_whole(v, key, data):
 @pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "gaussian_dropout", "uout"])
 def test_a_window_of_a_tensor_too_large_to_hold(name):
     place, x = Shard((2**20, 2**40), (2**19, 2**39 + 1)), np.ones((3, 9))
-    out = getattr(functional, name)(torch.from_numpy(x), 0.5, key=KEY, shard=place)
+    out = getattr(functional, name)(torch.from_numpy(x), 0.5, True, key=KEY, shard=place)
     expected = getattr(reference, name)(x, 0.5, key=KEY, shard=place)
     assert equal_but_for(8, out.numpy(), expected, np.abs(expected).max())
 
@@ -242,7 +242,8 @@ def test_too_few_axes_are_enough_where_no_coin_is_tossed(name):
         assert f(x, 0.5, training=False) is x
         assert f(x, 0.0) is x
         if name not in ("drop_path", "locked_dropout"):  # not of torch.nn
-            assert torch.equal(f(x, 1.0), torch.zeros(x.shape))
+            assert torch.equal(f(x, 1.0, True), torch.zeros(x.shape))
+            assert f(torch.ones(0), 0.5, True).shape == (0,)
 
 
 @every_dropping

@@ -27,11 +27,11 @@ def relatives(device: str) -> dict[str, dict[str, Callable[[], object]]]:
             "F.dropout2d": lambda: F.dropout2d(x, 0.5),
         },
         "alpha_dropout": {
-            "ours": lambda: functional.alpha_dropout(x, 0.5, key=KEY),
+            "ours": lambda: functional.alpha_dropout(x, 0.5, True, key=KEY),
             "F.alpha_dropout": lambda: F.alpha_dropout(x, 0.5, True),
         },
         "feature_alpha_dropout": {
-            "ours": lambda: functional.feature_alpha_dropout(x, 0.5, key=KEY),
+            "ours": lambda: functional.feature_alpha_dropout(x, 0.5, True, key=KEY),
             "F.feature_alpha_dropout": lambda: F.feature_alpha_dropout(x, 0.5, True),
         },
         "gaussian_dropout": {

@@ -20,7 +20,7 @@ SATURATION = -1.7580993408473769  # α' = -λα of SELU
 def alpha_dropout(
     input: Float[Tensor, "*shape"],
     p: float = 0.5,
-    training: bool = True,
+    training: bool = False,
     inplace: bool = False,
     *,
     key: MaskKey | None = None,
@@ -29,14 +29,14 @@ def alpha_dropout(
 ) -> Float[Tensor, "*shape"]:
     """Set each element to SELU's lowest value with probability p, then scale and shift all.
 
-    Of an input with mean 0 and variance 1 the result has mean 0 and variance 1. p, `key`,
-    `generator` and `shard` are those of `functional.dropout`, as is what comes back when there is
-    nothing to drop. At p = 1 every element is 0, the limit. PyTorch's own has `training=False` by
-    default.
+    Of an input with mean 0 and variance 1 the result has mean 0 and variance 1. It drops with
+    `training=True` only, which is not the default, as in PyTorch. p, `key`, `generator` and `shard`
+    are those of `functional.dropout`, as is what comes back when there is nothing to drop. At p = 1
+    every element is 0, the limit.
 
     Source: Klambauer et al. (2017), section "New dropout technique", whose q is ours.
 
-    >>> alpha_dropout(torch.zeros(4), p=0.5, key=MaskKey(seed=1))
+    >>> alpha_dropout(torch.zeros(4), p=0.5, training=True, key=MaskKey(seed=1))
     tensor([-0.7792,  0.7792, -0.7792,  0.7792])
     """
     return _drop(input, (), p, training, inplace, key, generator, shard)
@@ -46,7 +46,7 @@ def alpha_dropout(
 def feature_alpha_dropout(
     input: Float[Tensor, "batch channels *map"],
     p: float = 0.5,
-    training: bool = True,
+    training: bool = False,
     inplace: bool = False,
     *,
     key: MaskKey | None = None,
@@ -57,7 +57,8 @@ def feature_alpha_dropout(
 
     Raises RuntimeError for an input of rank below 2, where p is not 0 or 1.
 
-    >>> feature_alpha_dropout(torch.zeros(1, 4, 2), p=0.5, key=MaskKey(seed=1))[0].T
+    >>> x = torch.zeros(1, 4, 2)
+    >>> feature_alpha_dropout(x, p=0.5, training=True, key=MaskKey(seed=1))[0].T
     tensor([[-0.7792,  0.7792, -0.7792,  0.7792],
             [-0.7792,  0.7792, -0.7792,  0.7792]])
     """

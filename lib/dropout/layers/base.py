@@ -45,8 +45,10 @@ def behind(coins: int, x: Tensor, p: float, training: bool) -> tuple[int, ...]:
     Raises TypeError for what is no tensor, RuntimeError for one of fewer axes whose coins matter.
     """
     rank = rank_of(x)
-    if rank < coins and active(training) and 0 < threshold(p) < LEVELS:
-        raise RuntimeError(f"channel dropout needs at least {coins} axes, got {rank}")
+    if rank < coins and active(training) and 0 < threshold(p) < LEVELS and x.numel():
+        raise RuntimeError(
+            f"Feature dropout requires at least {coins} dimensions in the input, got {rank}"
+        )
     return tuple(range(coins, rank))
 
 

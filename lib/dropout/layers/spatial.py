@@ -40,8 +40,8 @@ def dropout1d(
     rank = rank_of(input)
     if rank not in (2, 3):
         raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, (C, L) or (N, C, L), got {rank}D, "
-            f"shape {tuple(input.shape)}"
+            f"dropout1d: Expected 2D or 3D input, but received a {rank}D input: it must be (C, L) "
+            f"or (N, C, L), got shape {tuple(input.shape)}"
         )
     return _drop_channels(input, rank - 1, p, training, inplace, key, generator, shard)
 
