@@ -72,4 +72,4 @@ def install(monkeypatch, wrong: Callable) -> None:
         return wrong(x, *arguments, **options)
 
     monkeypatch.setattr(functional, "dropout", dropout)
-    monkeypatch.setattr(bernoulli, "dropout", dropout)
+    monkeypatch.setattr(bernoulli.Dropout, "function", staticmethod(dropout))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from numbers import Integral
 
 import numpy as np
 from jaxtyping import Int64
@@ -14,6 +15,24 @@ class Shard:
 
     shape: tuple[int, ...]
     start: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of a whole batch a process has: `count` of its `total`, from row `start` on."""
+
+    start: int
+    count: int
+    total: int
+
+    def __post_init__(self):
+        for name in ("start", "count", "total"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool):
+                raise TypeError(f"{name} must be an integer, got {value!r}")
+            object.__setattr__(self, name, int(value))
+        if not 0 <= self.start <= self.start + self.count <= self.total:
+            raise ValueError(f"rows must lie inside the whole batch, got {self}")
 
 
 def place(

@@ -119,8 +119,8 @@ class Networks:
     def _run_alone(self, arguments: Any, inputs: list[int], sampler: Sampler) -> Any:
         """The output for a batch of some inputs, where no tensor is batched by torch.vmap.
 
-        Its map is over nothing: it is there for what it refuses, and for `dropout.op`, which asks
-        for a sampler only in a transform.
+        Its map is over nothing: it is there for what it refuses, and for `dropout.coins`, which
+        asks for a sampler only in a transform.
         """
         batch = rebuilt(arguments, [leaf[inputs] for leaf in tensors(arguments)])
         model, found = self._ready(), []

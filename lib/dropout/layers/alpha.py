@@ -91,10 +91,8 @@ class AlphaDropout(Keyed, torch.nn.AlphaDropout):
     tensor([-0.7792,  0.7792, -0.7792,  0.7792])
     """
 
-    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return alpha_dropout(
-            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
-        )
+    function = staticmethod(alpha_dropout)
+    elementwise = True
 
 
 class FeatureAlphaDropout(Keyed, torch.nn.FeatureAlphaDropout):
@@ -106,9 +104,5 @@ class FeatureAlphaDropout(Keyed, torch.nn.FeatureAlphaDropout):
     tensor([-0.7792,  0.7792, -0.7792,  0.7792])
     """
 
-    def forward(
-        self, input: Float[Tensor, "batch channels *map"]
-    ) -> Float[Tensor, "batch channels *map"]:
-        return feature_alpha_dropout(
-            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
-        )
+    function = staticmethod(feature_alpha_dropout)
+    batched_rank = 2

@@ -86,6 +86,9 @@ class Attention(CoinLayer):
     True
     """
 
+    settings = ("p", "causal")
+    batched_rank = 3
+
     def __init__(
         self,
         p: float = 0.0,
@@ -97,27 +100,19 @@ class Attention(CoinLayer):
         super().__init__(p, key, generator)
         self.causal = causal
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         queries: Float[Tensor, "*batch targets features"],
         keys: Float[Tensor, "*batch sources features"],
         values: Float[Tensor, "*batch sources outputs"],
         mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "*batch targets outputs"]:
-        return attention(
-            queries,
-            keys,
-            values,
-            self.p,
-            self.training,
-            mask=mask,
-            causal=self.causal,
-            key=self.key,
-            generator=self.generator,
-        )
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, causal={self.causal}"
+        shape: tuple[int, ...] | None = None
+        if self.rows is not None:
+            batch = torch.broadcast_shapes(queries.shape[:-2], keys.shape[:-2])
+            shape = (*batch, queries.shape[-2], keys.shape[-2])
+        source = self.source(queries, shape, self.arguments)
+        return attention(queries, keys, values, mask=mask, **source)
 
 
 class SelfAttention(torch.nn.Module):

@@ -59,7 +59,5 @@ class Dropout(Keyed, torch.nn.Dropout):
             [0., 2., 2., 2., 0., 0., 0., 2.]])
     """
 
-    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return dropout(
-            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
-        )
+    function = staticmethod(dropout)
+    elementwise = True

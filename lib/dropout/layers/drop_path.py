@@ -59,6 +59,9 @@ class DropPath(CoinLayer):
     tensor([0., 2., 0., 2.])
     """
 
+    function = staticmethod(drop_path)
+    settings = ("p", "inplace")
+
     def __init__(
         self,
         p: float = 0.5,
@@ -70,21 +73,15 @@ class DropPath(CoinLayer):
         super().__init__(p, key, generator)
         self.inplace = inplace
 
-    def forward(self, input: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch *shape"]:
-        return drop_path(
-            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
-        )
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
-
 
 class StochasticDepth(CoinLayer):
     """x + drop_path(branch(x)), with the branch run on those examples alone that do not drop.
 
     In evaluation, and at p = 0, it is x + branch(x). p, `key` and `generator` are as in
     `nn.Dropout`. How many examples the branch gets changes from call to call, so that torch.compile
-    breaks the graph here, and batch normalisation in the branch sees those examples only.
+    breaks the graph here, and batch normalisation in the branch sees those examples only. Where all
+    drop, the branch is not run; but with `seeding.set_step(..., rows=...)` it is, on no example, so
+    that its weights have a gradient, of 0, on each of the data-parallel processes that wait for it.
     Source: Huang et al. (2016), equation 2, scaled as inverted dropout is.
 
     >>> layer = StochasticDepth(torch.nn.Identity(), p=0.5, key=MaskKey(seed=1))
@@ -110,9 +107,8 @@ class StochasticDepth(CoinLayer):
         _check_examples(input)
         # On the CPU, so that counting the kept ones waits for no device.
         ones = torch.ones(len(input), device="cpu")
-        coin = drop(ones, self.p, scale=1.0, key=self.key, generator=self.generator)
-        kept = coin.nonzero().flatten().to(input.device)
-        if not len(kept):
+        kept = drop(ones, self.p, scale=1.0, **self.source(ones)).nonzero()[:, 0].to(input.device)
+        if not len(kept) and self.rows is None:
             return input
         out = self.branch(input.index_select(0, kept)).to(input.dtype)
         return input.index_add(0, kept, out, alpha=inverted_scale(self.p))

@@ -136,6 +136,10 @@ class DropBlock2d(CoinLayer):
              [1.1554, 0.0000, 0.0000, 0.0000, 0.0000]]])
     """
 
+    function = staticmethod(drop_block2d)
+    settings = ("p", "block_size", "per_channel")
+    batched_rank = 4
+
     def __init__(
         self,
         p: float,
@@ -149,19 +153,3 @@ class DropBlock2d(CoinLayer):
         super().__init__(p, key, generator)
         self.block_size = block_size
         self.per_channel = per_channel
-
-    def forward(
-        self, input: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return drop_block2d(
-            input,
-            self.p,
-            self.block_size,
-            self.training,
-            per_channel=self.per_channel,
-            key=self.key,
-            generator=self.generator,
-        )
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, block_size={self.block_size}, per_channel={self.per_channel}"

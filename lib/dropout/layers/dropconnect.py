@@ -50,6 +50,8 @@ def drop_connect(
         threshold(p)  # a bad rate is refused in evaluation too
         return function(input, weight)
     if per_example:
+        if not len(input):  # which torch.vmap cannot do
+            return function(input, weight)
         weight, function = weight.expand(len(input), *weight.shape), torch.vmap(function)
     return function(input, drop(weight, p, key=key, generator=generator, shard=shard))
 
@@ -66,6 +68,8 @@ class DropConnect(CoinLayer):
     >>> layer(torch.ones(16, 3, 9, 9)).shape
     torch.Size([16, 8, 3, 3])
     """
+
+    settings = ("p", "per_example")
 
     def __init__(
         self,
@@ -88,16 +92,21 @@ class DropConnect(CoinLayer):
         return reweighted(self.layer, ["weight"], self._connect, input)
 
     def _connect(self, run: Callable[..., Tensor], input: Tensor) -> Tensor:
-        example = 1 if isinstance(self.layer, torch.nn.Linear) else len(self.layer.kernel_size) + 1
+        weight, axes = self.layer.weight, self.batched_rank - 2  # those of one example
+        each = self.per_example and input.dim() > axes
         return drop_connect(
             input,
-            self.layer.weight,
+            weight,
             self.p,
             function=lambda x, weight: run({"weight": weight}, x),
-            per_example=self.per_example and input.dim() > example,
-            key=self.key,
-            generator=self.generator,
+            per_example=each,
+            **self.source(input, (len(input), *weight.shape) if each else weight.shape),
         )
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, per_example={self.per_example}"
+    @property
+    def batch_axis(self) -> int | None:  # type: ignore[override]
+        return 0 if self.per_example else None
+
+    @property
+    def batched_rank(self) -> int:  # type: ignore[override]
+        return 3 if isinstance(self.layer, torch.nn.Linear) else len(self.layer.kernel_size) + 3

@@ -55,6 +55,8 @@ class EmbeddingDropout(CoinLayer):
     torch.Size([1, 3, 4])
     """
 
+    batch_axis = None
+
     def __init__(
         self,
         embedding: torch.nn.Embedding,
@@ -72,7 +74,7 @@ class EmbeddingDropout(CoinLayer):
         vectors, words = self.embedding(input), self.embedding.num_embeddings
         if not self.training:
             return vectors
-        return _drop_words(vectors, input, words, self.p, self.key, self.generator, None)
+        return _drop_words(vectors, input, words, self.p, **self.source(input))
 
 
 @overridable
@@ -83,7 +85,7 @@ def _drop_words(
     p: float,
     key: MaskKey | None,
     generator: Generator | None,
-    shard: Shard | None,
+    shard: Shard | None = None,
 ) -> Float[Tensor, "*shape features"]:
     if threshold(p) == 0:
         return vectors
@@ -131,6 +133,10 @@ class WordDropout(CoinLayer):
     tensor([3, 3, 3])
     """
 
+    function = staticmethod(word_dropout)
+    settings = ("p", "replacement")
+    elementwise = True
+
     def __init__(
         self,
         replacement: int,
@@ -141,16 +147,3 @@ class WordDropout(CoinLayer):
     ) -> None:
         super().__init__(p, key, generator)
         self.replacement = replacement
-
-    def forward(self, input: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-        return word_dropout(
-            input,
-            self.p,
-            self.training,
-            replacement=self.replacement,
-            key=self.key,
-            generator=self.generator,
-        )
-
-    def extra_repr(self) -> str:
-        return f"replacement={self.replacement}, p={self.p}"

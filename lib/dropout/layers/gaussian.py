@@ -64,6 +64,9 @@ class GaussianDropout(CoinLayer):
     tensor([ 1.3804,  0.7037,  0.7508, -0.0038])
     """
 
+    function = staticmethod(gaussian_dropout)
+    elementwise = True
+
     def __init__(
         self,
         p: float = 0.5,
@@ -73,8 +76,3 @@ class GaussianDropout(CoinLayer):
     ) -> None:
         _deviation(p)
         super().__init__(p, key, generator)
-
-    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return gaussian_dropout(
-            input, self.p, self.training, key=self.key, generator=self.generator
-        )

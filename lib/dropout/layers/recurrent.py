@@ -15,7 +15,7 @@ from dropout.layers.base import CoinLayer, overridable
 from dropout.layers.weights import reweighted
 from dropout.mask import MaskKey, inverted_scale, threshold
 from dropout.op import drop, idle, masked_scale
-from dropout.shard import Shard
+from dropout.shard import Shard, place
 
 State = tuple[Tensor, ...]  # h, and in an LSTM c
 
@@ -67,6 +67,10 @@ class LockedDropout(CoinLayer):
     True
     """
 
+    function = staticmethod(locked_dropout)
+    settings = ("p", "inplace", "batch_first")
+    batched_rank = 3
+
     def __init__(
         self,
         p: float = 0.5,
@@ -80,21 +84,9 @@ class LockedDropout(CoinLayer):
         self.inplace = inplace
         self.batch_first = batch_first
 
-    def forward(
-        self, input: Float[Tensor, "time *batch features"]
-    ) -> Float[Tensor, "time *batch features"]:
-        return locked_dropout(
-            input,
-            self.p,
-            self.training,
-            self.inplace,
-            batch_first=self.batch_first,
-            key=self.key,
-            generator=self.generator,
-        )
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}, batch_first={self.batch_first}"
+    @property
+    def batch_axis(self) -> int:  # type: ignore[override]
+        return 0 if self.batch_first else 1
 
 
 class WeightDrop(CoinLayer):
@@ -116,6 +108,8 @@ class WeightDrop(CoinLayer):
     torch.Size([5, 2, 4])
     """
 
+    batch_axis = None
+
     def __init__(
         self,
         rnn: RNNBase,
@@ -136,7 +130,7 @@ class WeightDrop(CoinLayer):
 
     def _drop(self, names: list[str], run: Callable[..., Any], input, hx):
         stack = torch.stack([getattr(self.rnn, name) for name in names])
-        dropped = drop(stack, self.p, key=self.key, generator=self.generator)
+        dropped = drop(stack, self.p, **self.source(stack))
         return run(dict(zip(names, dropped, strict=True)), input, hx)
 
 
@@ -163,6 +157,9 @@ class VariationalRNN(CoinLayer):
     torch.Size([5, 2, 8])
     """
 
+    settings = ("p", "recurrent_p", "output_p")
+    batched_rank = 3
+
     def __init__(
         self,
         rnn: RNNBase,
@@ -184,18 +181,24 @@ class VariationalRNN(CoinLayer):
         threshold(self.output_p)
 
     def forward(self, input, hx=None):
-        if not (self.training and any(map(threshold, (self.p, self.recurrent_p, self.output_p)))):
+        if not (self.training and self.drops()):
             return self.rnn(input, hx)
         if not isinstance(input, Tensor):
             raise TypeError(f"input must be a tensor, got {type(input).__name__}")
         return self.unrolled(input, hx)
 
+    def drops(self) -> bool:
+        return any(map(threshold, (self.p, self.recurrent_p, self.output_p)))
+
     def unrolled(self, input: Tensor, hx: Tensor | State | None = None):
         """The rnn as a loop over time, with the coins of one forward."""
-        batch_axis, single = 0 if self.rnn.batch_first else 1, input.dim() == 2
+        batch_axis, single = self.batch_axis, input.dim() == 2
+        shard = self.shard(input, input.shape)
         x = input.unsqueeze(batch_axis) if single else input
         state = self._initial(x, hx, single)
-        output, state = self._layers(x.movedim(batch_axis, 1), state)
+        whole, start = place(x.shape, shard)
+        rows = whole[batch_axis], start[batch_axis]
+        output, state = self._layers(x.movedim(batch_axis, 1), state, *rows)
         output = output.movedim(1, batch_axis)
         if single:
             output, state = output.squeeze(batch_axis), tuple(s.squeeze(1) for s in state)
@@ -214,13 +217,16 @@ class VariationalRNN(CoinLayer):
         rnn.check_forward_args(x, state if lstm else state[0], None)  # type: ignore[arg-type]
         return state
 
-    def _layers(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """The outputs (time, batch, features) and the last states of all layers."""
+    def _layers(self, x: Tensor, state: State, batch: int, first: int) -> tuple[Tensor, State]:
+        """The outputs (time, rows, features) and the last states of all layers.
+
+        The rows are those from the `first` one on of a whole `batch`.
+        """
         layers, runs = self.rnn.num_layers, _runs(self.rnn)
         sides = len(runs) // layers
         width = max(self.rnn.input_size, sides * (self.rnn.proj_size or self.rnn.hidden_size))
-        whole = (layers + len(runs) + 1, 1, x.shape[1], width)
-        lock = partial(_lock, coins(self.key, self.generator, x), whole)
+        whole = (layers + len(runs) + 1, 1, batch, width)
+        lock = partial(_lock, coins(self.key, self.generator, x), whole, first)
         last: list[State] = []
         for layer in range(layers):
             x, outputs = lock(x, self.p, layer), []
@@ -250,8 +256,9 @@ class VariationalRNN(CoinLayer):
             outputs.append(state[0])
         return torch.stack(outputs[::order]), state
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, recurrent_p={self.recurrent_p}, output_p={self.output_p}"
+    @property
+    def batch_axis(self) -> int:  # type: ignore[override]
+        return 0 if self.rnn.batch_first else 1
 
 
 def _check(rnn: RNNBase) -> None:
@@ -266,14 +273,19 @@ def _runs(rnn: RNNBase) -> list[str]:
 
 
 def _lock(
-    coin: tuple[Tensor | int, int, int], whole: tuple[int, ...], x: Tensor, p: float, place: int
+    coin: tuple[Tensor | int, int, int],
+    whole: tuple[int, ...],
+    first: int,
+    x: Tensor,
+    p: float,
+    place: int,
 ) -> Tensor:
     """x (*time, batch, features) dropped by the coins of one place, the same at all times."""
     t = threshold(p)
     if t == 0:
         return x
-    steps = x.view(1, -1, *x.shape[-2:])
-    start = (place, 0, 0, 0)
+    steps = x[(None,) * (4 - x.dim())]
+    start = (place, 0, first, 0)
     return masked_scale(steps, *coin, t, inverted_scale(p), 0.0, 0.0, whole, start).view_as(x)
 
 

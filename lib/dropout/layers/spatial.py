@@ -133,12 +133,8 @@ class Dropout1d(Keyed, torch.nn.Dropout1d):
             [2., 0., 2.]])
     """
 
-    def forward(
-        self, input: Float[Tensor, "*batch channels length"]
-    ) -> Float[Tensor, "*batch channels length"]:
-        return dropout1d(
-            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
-        )
+    function = staticmethod(dropout1d)
+    batched_rank = 3
 
 
 class Dropout2d(Keyed, torch.nn.Dropout2d):
@@ -151,10 +147,8 @@ class Dropout2d(Keyed, torch.nn.Dropout2d):
             [2., 0., 2.]])
     """
 
-    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return dropout2d(
-            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
-        )
+    function = staticmethod(dropout2d)
+    batched_rank = 2
 
 
 class Dropout3d(Keyed, torch.nn.Dropout3d):
@@ -167,7 +161,5 @@ class Dropout3d(Keyed, torch.nn.Dropout3d):
             [2., 0., 2.]])
     """
 
-    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return dropout3d(
-            input, self.p, self.training, self.inplace, key=self.key, generator=self.generator
-        )
+    function = staticmethod(dropout3d)
+    batched_rank = 5

@@ -66,6 +66,10 @@ class Uout(Coins, torch.nn.Module):
     tensor([1.0781, 1.0789, 1.0171, 1.0423])
     """
 
+    function = staticmethod(uout)
+    settings = ("beta",)
+    elementwise = True
+
     def __init__(
         self,
         beta: float = 0.1,
@@ -78,9 +82,3 @@ class Uout(Coins, torch.nn.Module):
         self.beta = beta
         self.key = key
         self.generator = generator
-
-    def forward(self, input: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return uout(input, self.beta, self.training, key=self.key, generator=self.generator)
-
-    def extra_repr(self) -> str:
-        return f"beta={self.beta}"
