@@ -46,12 +46,10 @@ def drop_connect(
     tensor([[0., 2., 0., 2.],
             [0., 2., 2., 2.]])
     """
-    if not active(training):
+    if not active(training) or (per_example and not len(input)):  # torch.vmap needs an example
         threshold(p)  # a bad rate is refused in evaluation too
         return function(input, weight)
     if per_example:
-        if not len(input):  # which torch.vmap cannot do
-            return function(input, weight)
         weight, function = weight.expand(len(input), *weight.shape), torch.vmap(function)
     return function(input, drop(weight, p, key=key, generator=generator, shard=shard))
 
