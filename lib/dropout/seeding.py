@@ -29,10 +29,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Module, MultiheadAttention
-from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.rnn import RNNBase
 
-from dropout.layers.base import Coins
+from dropout.layers.base import TORCH_DROPOUTS, Coins, draws_coins
 from dropout.mask import MaskKey
 from dropout.shard import Rows
 
@@ -202,7 +201,7 @@ def _layers(model: Module) -> dict[str, Any]:
     """The layers of a model that draw coins, by name."""
     layers: dict[str, Any] = {}
     for name, layer in model.named_modules():
-        if isinstance(layer, Coins) or {"key", "generator"} <= vars(layer).keys():
+        if draws_coins(layer):
             layers[name] = layer
         elif _drops(layer):
             kind = f"{name!r} is torch.nn's {type(layer).__name__}"
@@ -214,7 +213,7 @@ def _drops(layer: Module) -> bool:
     """Whether a layer of torch.nn drops by itself."""
     if isinstance(layer, (MultiheadAttention, RNNBase)):
         return layer.dropout > 0
-    return isinstance(layer, _DropoutNd) and layer.p > 0
+    return isinstance(layer, TORCH_DROPOUTS) and layer.p > 0
 
 
 def _several() -> bool:

@@ -159,7 +159,7 @@ def _check(model: nn.Module, samples: int, memory: int) -> None:
             other = "it runs other inputs in each sample: use dropout.nn.DropPath"
         elif isinstance(layer, ScriptModule):
             other = "its compiled code cannot be told what to drop: use what it was compiled from"
-        elif any(map(is_lazy, (*layer._parameters.values(), *layer._buffers.values()))):
+        elif any(map(is_lazy, (*layer.parameters(recurse=False), *layer.buffers(recurse=False)))):
             other = "its parameters have no shape yet: run the model once before"
         else:
             continue

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.rnn import RNNBase
 
 from dropout.bayes.probe import (
@@ -31,7 +30,7 @@ from dropout.bayes.samplers import Off, One, Sampler, Together
 from dropout.bayes.tree import mapped, rebuilt, tensors
 from dropout.bayes.twin import twin
 from dropout.coins import SAMPLER
-from dropout.layers.base import draws_coins
+from dropout.layers.base import TORCH_DROPOUTS, draws_coins
 from dropout.layers.recurrent import VariationalRNN
 from dropout.mask import MaskKey
 
@@ -225,7 +224,7 @@ class Networks:
 
 
 def _drops(layer: nn.Module) -> bool:
-    return isinstance(layer, _DropoutNd) or draws_coins(layer)
+    return isinstance(layer, TORCH_DROPOUTS) or draws_coins(layer)
 
 
 def _unrolled(rnn: RNNBase) -> Callable:

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dropout.bayes.samplers import Off
 from dropout.bayes.tree import tensors
+from dropout.torch_private import is_new, written
 
 
 def check_leaf(leaf: Any) -> Any:
@@ -79,18 +80,14 @@ class Watch(TorchDispatchMode):
         self.places = {p.untyped_storage().data_ptr() for p in model.parameters()} - {0}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if function._schema.is_mutable and self._writes(function, args):
+        places = {a.untyped_storage().data_ptr() for a in tensors(written(function, args))}
+        if places & self.places:
             raise ParameterWrittenError
         out = function(*args, **(kwargs or {}))
-        if isinstance(out, Tensor) and not function._schema.returns[0].alias_info:
+        if isinstance(out, Tensor) and is_new(function):
             size, dropping = out.numel() * out.element_size(), self.sampler.drops > 0
             self.largest[dropping] = max(size, self.largest[dropping])
         return out
-
-    def _writes(self, function, args) -> bool:
-        pairs = zip(function._schema.arguments, args, strict=False)
-        written = [value for a, value in pairs if a.alias_info and a.alias_info.is_write]
-        return any(t.untyped_storage().data_ptr() in self.places for t in tensors(written))
 
 
 class ParameterWrittenError(Exception):

@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor
 from torch.nn import Module, Parameter
 
+from dropout.torch_private import COMPILED_CALL, uncompiled
+
 ATOMS = {type(None), bool, int, float, str}
 MAPPINGS = {dict, OrderedDict, defaultdict}
 
@@ -45,11 +47,11 @@ def _copy(value: Any, memo: dict[int, Any]) -> Any:
     elif kind is tuple:
         new = tuple(_copy(v, memo) for v in value)
     elif isinstance(value, Module):
-        if isinstance(compiled := vars(value)["_modules"].get("_orig_mod"), Module):
-            return _copy(compiled, memo)
+        if (original := uncompiled(value)) is not value:
+            return _copy(original, memo)
         new = memo[id(value)] = object.__new__(kind)  # its attributes may lead back to it
         vars(new).update((name, _copy(v, memo)) for name, v in vars(value).items())
-        vars(new).pop("_compiled_call_impl", None)  # of Module.compile: it would call the model
+        vars(new).pop(COMPILED_CALL, None)  # of Module.compile: it would call the model
     elif isinstance(value, Parameter):
         new = Parameter(value.detach(), value.requires_grad)
     elif isinstance(value, Tensor):

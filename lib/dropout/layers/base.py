@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Generator, Tensor
 from torch.fx import Proxy, Tracer
-from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import handle_torch_function, has_torch_function
 
 from dropout.coins import active, sampler
@@ -16,6 +15,14 @@ from dropout.op import check
 from dropout.shard import Rows, Shard
 
 F = TypeVar("F", bound=Callable[..., Any])
+TORCH_DROPOUTS = (
+    torch.nn.Dropout,
+    torch.nn.Dropout1d,
+    torch.nn.Dropout2d,
+    torch.nn.Dropout3d,
+    torch.nn.AlphaDropout,
+    torch.nn.FeatureAlphaDropout,
+)
 
 
 def overridable(function: F) -> F:
@@ -163,7 +170,7 @@ class CoinLayer(Coins, torch.nn.Module):
         self.generator = generator
 
 
-class Keyed(Coins, _DropoutNd):
+class Keyed(Coins):
     """The same for the layers that torch.nn has: its arguments first, then the source of coins.
 
     Stands before the class of `torch.nn` among the bases of ours.
@@ -180,7 +187,7 @@ class Keyed(Coins, _DropoutNd):
         generator: Generator | None = None,
     ) -> None:
         threshold(p)
-        super().__init__(p, inplace)
+        super().__init__(p, inplace)  # type: ignore[call-arg]
         self.key = key
         self.generator = generator
 
@@ -188,6 +195,6 @@ class Keyed(Coins, _DropoutNd):
 def draws_coins(layer: torch.nn.Module) -> bool:
     """Whether a layer draws coins as ours do: any of ours, or one with a key and a generator.
 
-    Those of torch.nn, `_DropoutNd`, do so only where `bayes.predict` samples.
+    Those of torch.nn, TORCH_DROPOUTS, do so only where `bayes.predict` samples.
     """
     return isinstance(layer, Coins) or {"key", "generator"} <= vars(layer).keys()

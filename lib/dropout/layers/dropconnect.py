@@ -6,11 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn.functional import linear
-from torch.nn.modules.conv import _ConvNd
 
 from dropout.coins import active
 from dropout.layers.base import CoinLayer, overridable
-from dropout.layers.weights import reweighted
+from dropout.layers.weights import CONVOLUTIONS, reweighted
 from dropout.mask import MaskKey, threshold
 from dropout.op import drop
 from dropout.shard import Shard
@@ -78,7 +77,7 @@ class DropConnect(CoinLayer):
         key: MaskKey | None = None,
         generator: Generator | None = None,
     ) -> None:
-        if not isinstance(layer, (torch.nn.Linear, _ConvNd)):
+        if not isinstance(layer, (torch.nn.Linear, *CONVOLUTIONS)):
             raise TypeError(f"layer must be a Linear or a ConvNd, got {type(layer).__name__}")
         super().__init__(p, key, generator)
         self.layer = layer

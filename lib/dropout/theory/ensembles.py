@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
-from dropout.layers.base import draws_coins
+from dropout.layers.base import TORCH_DROPOUTS, draws_coins
 from dropout.mask import inverted_scale, realised_rate
 
 MOST_UNITS = 24
@@ -135,5 +134,7 @@ def _check_count(n: int) -> None:
 def _check_drops_nothing(layer: nn.Module) -> None:
     """Refuse what draws coins: torch.nn's dropout, this library's, and users' own with a key."""
     for part in layer.modules():
-        if (isinstance(part, _DropoutNd) or draws_coins(part)) and getattr(part, "p", None) != 0:
+        if (isinstance(part, TORCH_DROPOUTS) or draws_coins(part)) and getattr(
+            part, "p", None
+        ) != 0:
             raise ValueError(f"sub_networks knows Dropout between the layers of model, got {part}")
