@@ -62,6 +62,7 @@ def test_a_compiled_model_is_not_compiled_anew_for_every_step():
         graphs.append(graph)
         return graph
 
+    torch.compiler.reset()
     with torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True):
         compiled = torch.compile(net, backend=count, fullgraph=True)
         for step in range(12):

@@ -84,10 +84,11 @@ def set_step(model: M, step: int, rows: Rows | int | None = None) -> M:
     """Set the step of each key in a model, so that all its layers drop anew; give the model back.
 
     `rows` says which rows of the whole batch the next forward has, on one of several processes
-    that share a batch or in one of several forwards whose gradients are summed. A number, that of
-    the rows here, stands for `gather_rows` of it. Layers that drop in the batch then drop what the
-    whole batch would drop in those rows. Those that drop weights or words of a table (DropConnect,
-    WeightDrop, EmbeddingDropout) drop the same for all rows. Without `rows`, the batch is whole.
+    that share a batch or in one of several forwards whose gradients are summed: by hand
+    `Rows(rank * n, n, world * n)`, where all have n. A number, that of the rows here, stands for
+    `gather_rows` of it. Layers that drop in the batch then drop what the whole batch would drop in
+    those rows. Those that drop weights or words of a table (DropConnect, WeightDrop,
+    EmbeddingDropout) drop the same for all rows. Without `rows`, the batch is whole.
 
     Rows lie along the axis that `seeded` tells of. One that is longer by a whole factor, as that of
     (batch x time, features) is, has so many elements to a row. A forward in training raises
@@ -126,8 +127,9 @@ def gather_rows(count: int, group: Any = None) -> Rows:
 
     The batch is that of a process group of torch.distributed (default: of all processes), its rows
     in the order of the ranks. The counts may differ. Each process of the group has to call this,
-    also one without rows, and waits for the others; `Rows` by hand need no waiting. Without
-    torch.distributed the rows are the whole batch.
+    also one without rows, and waits for the others; `Rows` by hand need no waiting. Where some
+    have the same rows, as in tensor parallelism, the group is of those that have other ones.
+    Without torch.distributed the rows are the whole batch.
 
     Raises TypeError for a count that is no integer, ValueError for one below 0 and in a process
     that is not of the group.
