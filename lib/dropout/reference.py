@@ -146,7 +146,7 @@ SATURATION = -1.7580993408473769  # α' = -λα, where SELU ends on the left
 def alpha_dropout(
     x: Float64[np.ndarray, "*shape"],
     p: float = 0.5,
-    training: bool = True,
+    training: bool = False,
     *,
     key: MaskKey,
     shard: Shard | None = None,
@@ -155,7 +155,8 @@ def alpha_dropout(
     """Dropout to α' that keeps mean 0 and variance 1: Klambauer et al. (2017).
 
     y = a (x m + α' (1 - m)) + b with a = (q + α'² p q)^(-1/2) and b = -a p α', so that y = a q α'
-    where it drops. At p = 1, where a is infinite, y has its limit 0.
+    where it drops. At p = 1, where a is infinite, y has its limit 0. As in torch.nn.functional,
+    training must be asked for.
     """
     p, asked = realised_rate(p), p
     if not training or p == 0:
@@ -171,7 +172,7 @@ def alpha_dropout(
 def feature_alpha_dropout(
     x: Float64[np.ndarray, "batch channels *map"],
     p: float = 0.5,
-    training: bool = True,
+    training: bool = False,
     *,
     key: MaskKey,
     shard: Shard | None = None,
