@@ -242,7 +242,7 @@ def test_an_exported_graph_has_our_operators_in_training_and_none_in_evaluation(
         return {str(node.target).removesuffix(".default") for node in export(layer, x).graph.nodes}
 
     x = (torch.ones(8),)
-    assert operators(nn.Dropout()) == {"input", "output", "dropout.draw_seeds",
+    assert operators(nn.Dropout()) == {"input", "output", "dropout.draw_seed",
                                        "dropout.masked_scale"}  # fmt: skip
     assert operators(nn.Dropout().eval()) == {"input", "output"}
     assert "aten.dropout" in operators(torch.nn.Dropout())
@@ -289,6 +289,41 @@ def test_a_compiled_torch_func_grad_is_refused():
                 compiled(x)
         else:
             assert compiled(x).shape == (8,)
+
+
+class Block(torch.nn.Module):
+    def __init__(self, dropout):
+        super().__init__()
+        self.linear, self.dropout = torch.nn.Linear(8, 8), dropout
+
+    @torch.compiler.nested_compile_region
+    def forward(self, x):
+        return self.dropout(self.linear(x))
+
+
+@point("region")
+def test_in_a_compiled_region_that_is_used_again_only_keys_have_gradients():
+    def run(model):
+        torch._dynamo.reset()
+        out = torch.compile(model, backend="aot_eager")(torch.ones(4, 8))
+        if torch.is_grad_enabled():
+            out.sum().backward()
+        return out
+
+    def blocks(layer):
+        return torch.nn.Sequential(*[Block(layer()) for _ in range(3)])
+
+    model = blocks(nn.Dropout)
+    with pytest.raises(RuntimeError, match=r"nested_compile_region .*: give it a key"):
+        run(model)
+    with torch.no_grad():
+        torch.manual_seed(1)
+        drawn = run(model)
+        torch.manual_seed(1)
+        assert torch.equal(drawn, model(torch.ones(4, 8)))
+    for whole in (seeding.seeded(model, seed=1), blocks(torch.nn.Dropout)):
+        run(whole)
+        assert all(weight.grad.any() for weight in whole.parameters())
 
 
 @point("budget")

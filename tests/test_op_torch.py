@@ -112,8 +112,30 @@ def test_vmap_asks_for_one_mask_or_many():
     assert torch.equal(different, loop)
     unbatched = torch.vmap(lambda a: functional.dropout(x[0]) * a, randomness="different")(x)
     assert len({tuple(row.tolist()) for row in unbatched}) == 5
-    with pytest.raises(RuntimeError, match="randomness"):
+    with pytest.raises(
+        RuntimeError, match="called random operation while in randomness error mode"
+    ):
         torch.vmap(functional.dropout)(x)
+
+
+def test_under_vmap_a_generator_of_ones_own_draws_as_in_a_loop():
+    def drop(x):
+        return functional.dropout(x, generator=generator)
+
+    def draws(f, *args):
+        generator.manual_seed(3)
+        return f(*args)
+
+    generator, x = torch.Generator(), torch.ones(5, 64)
+    loop = draws(lambda: torch.stack([drop(a) for a in x]))
+    assert torch.equal(draws(torch.vmap(drop, randomness="different"), x), loop)
+    assert torch.equal(draws(torch.vmap(drop, randomness="same"), x), loop[:1].expand(5, 64))
+    gradient = torch.func.grad(lambda a: drop(a).sum())
+    assert torch.equal(draws(torch.vmap(gradient, randomness="different"), x), loop)
+    with pytest.raises(
+        RuntimeError, match="called random operation while in randomness error mode"
+    ):
+        torch.vmap(drop)(x)
 
 
 def test_jacobians_of_both_modes_and_examples_gradients_agree():

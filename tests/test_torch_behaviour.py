@@ -236,13 +236,30 @@ def test_what_torch_refuses_to_write_in_place_we_refuse(name):
     shape = {"dropout1d": (3, 4, 3), "dropout2d": (2, 3, 2, 2), "dropout3d": (2, 3, 1, 2, 2)}
     leaf = torch.ones(shape.get(name, (5, 4)), requires_grad=True)
     expanded = torch.ones(1).expand(leaf.shape)
-    cases = (leaf, "leaf Variable"), (leaf[1:], "view of"), (expanded, "memory.*clone")
+    in_place = "Variable that requires grad is being used in an in-place operation"
+    shared = "more than one element of the written-to tensor refers to a single memory location"
+    cases = (
+        (leaf, f"^a leaf {in_place}"),
+        (leaf[1:], f"^a view of a leaf {in_place}"),
+        (expanded, shared),
+    )
     for package in (functional, torch.nn.functional):
         for x, words in cases:
             with pytest.raises(RuntimeError, match=words):
                 getattr(package, name)(x, 0.5, True, inplace=True)
     assert torch.equal(leaf, torch.ones(leaf.shape))
     assert torch.equal(expanded, torch.ones(leaf.shape))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_training_is_true_or_false_as_in_torch(name):
+    """A key that comes by position, in the place of `training`, is not taken for "yes"."""
+    x = torch.ones(2, 3, 4, 2)[0 if name == "dropout1d" else slice(None)]
+    for package in (functional, torch.nn.functional):
+        for training in (KEY, 1, None):
+            with pytest.raises(TypeError, match=r"train.* must be"):
+                getattr(package, name)(x, 0.5, training)
 
 
 class View(torch.autograd.Function):

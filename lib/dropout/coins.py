@@ -26,6 +26,8 @@ def sampler() -> Any:
 
 def active(training: bool) -> bool:
     """Whether to drop: in training, and wherever `bayes.predict` samples."""
+    if training is not True and training is not False:  # such as a key by position
+        raise TypeError(f"training must be True or False, got {training!r}")
     dropping = training or sampler() is not None
     if dropping and not is_compiling() and is_tracing():
         raise RuntimeError(

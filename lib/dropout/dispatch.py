@@ -18,6 +18,7 @@ from torch.nn import Parameter
 from dropout.coins import empty_seeds, filled, sampler, seed_tensor, watched
 from dropout.torch_private import (
     has_storage,
+    in_region,
     keep_order,
     may_have_tangent,
     memory_budget,
@@ -181,6 +182,11 @@ def _fake(carrier: Tensor) -> Tensor:
         raise RuntimeError(
             "dropout cannot draw seeds in code that is compiled with an activation_memory_budget "
             "below 1: give it a key, as dropout.seeding.seeded does"
+        )
+    if in_region():  # PyTorch loses the gradients of one that is used again and keeps an order
+        raise RuntimeError(
+            "dropout cannot draw seeds in a torch.compiler.nested_compile_region that is to be "
+            "differentiated: give it a key, as dropout.seeding.seeded does"
         )
     return empty_seeds(carrier.shape[:-1])
 

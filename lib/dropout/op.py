@@ -43,9 +43,9 @@ def drop(
     p too small to drop anything, x itself comes back.
 
     Raises TypeError for what is no tensor, for one that is to drop and not dense and floating-point
-    and for a key, a generator or a shard that is none, ValueError for a rate, axis or shard out of
-    range and for a DTensor whose parts are no parts of the mask, RuntimeError for a tensor that
-    cannot be written in place.
+    and for a `training`, a key, a generator or a shard that is none, ValueError for a rate, axis or
+    shard out of range and for a DTensor whose parts are no parts of the mask, RuntimeError for a
+    tensor that cannot be written in place.
 
     >>> drop(torch.ones(2, 4), p=0.5, shared=(1,), key=MaskKey(seed=1))
     tensor([[0., 0., 0., 0.],
@@ -53,7 +53,7 @@ def drop(
     """
     direct = readable(x)
     t, inverted = (_known_rate if direct and type(p) is float else _rate)(p)
-    nothing = t == 0 or not ((training and direct) or active(training))
+    nothing = t == 0 or not ((training is True and direct) or active(training))
     if not direct:
         check(x, nothing)
     if nothing:
@@ -152,8 +152,13 @@ def check(x: Tensor, idle: bool = False) -> None:
 def check_writable(x: Tensor) -> None:
     """Raise RuntimeError, before anything is written, where PyTorch's own writes in place would."""
     if x.is_inference() and not torch.is_inference_mode_enabled():
-        raise RuntimeError("an inference tensor cannot be written in place outside InferenceMode")
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed"
+        )
     if x.requires_grad and torch.is_grad_enabled():
         check_gradients_follow(x)
     if any(n > 1 and not step for n, step in zip(x.shape, x.stride(), strict=True)):
-        raise RuntimeError("elements of x share a place in memory: clone it to write in place")
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location: clone it to write in place"
+        )

@@ -4,6 +4,7 @@ PyTorch may rename or drop any of these. Then the public way beside it serves: s
 less, but not wrong.
 """
 
+import inspect
 import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,9 +76,8 @@ def check_gradients_follow(x: Tensor) -> None:
         x[None][:0].zero_()  # a write into none of its elements, which PyTorch checks
         return
     if (x if x._base is None else x._base).is_leaf:
-        raise RuntimeError(
-            "a leaf Variable that requires grad, or a view of one, cannot be written in place"
-        )
+        what = "a leaf Variable" if x._base is None else "a view of a leaf Variable"
+        raise RuntimeError(f"{what} that requires grad is being used in an in-place operation")
     if x._is_view() and (made := _creation_meta(x).name) != "DEFAULT":
         raise RuntimeError(
             f"a view that gradients cannot follow ({made}: one of the outputs of unbind, split or "
@@ -135,6 +135,7 @@ _destroy = _found("torch.library:Library._destroy")
 _register_effect = _found("torch.library:Library._register_effectful_op")
 _ordered = _found("torch._library.effects:EffectType.ORDERED")
 _checkpoint = _found("torch.utils.checkpoint:_CachingTorchDispatchMode")
+_region = _found("torch._higher_order_ops.invoke_subgraph:InvokeSubgraphAutogradOp.forward")
 _functorch = _found("torch._functorch.config")
 
 
@@ -147,9 +148,11 @@ def take_back(library: Library) -> None:
 def keep_order(name: str, library: Library) -> None:
     """Have compiled code call an operator as often as eager code does, and in the same order.
 
-    Without it compiled code may draw other seeds than eager code, as good.
+    Without it compiled code may draw other seeds than eager code, as good. The gradients of a
+    region that is compiled once and used again are lost to PyTorch where it keeps an order: who
+    cannot say whether it is in one, does without.
     """
-    if None not in (_register_effect, _ordered):
+    if None not in (_register_effect, _ordered, _region):
         library._register_effectful_op(name, _ordered)
 
 
@@ -170,6 +173,14 @@ def save_in_checkpoints(name: str, library: Library) -> bool:
 
     register_torch_dispatch(name, _checkpoint, saved, lib=library)
     return True
+
+
+def in_region() -> bool:
+    """Whether the compiler is in a region that it may use again and that needs gradients."""
+    frame = inspect.currentframe()
+    while _region and frame is not None and frame.f_code is not _region.__code__:
+        frame = frame.f_back
+    return frame is not None and any(frame.f_locals["ctx"].needs_input_grad)
 
 
 def memory_budget() -> float:
