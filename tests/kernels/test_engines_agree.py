@@ -18,6 +18,7 @@ from tests.kernels.cases import CASES, DTYPES, SEED
 STREAM, STEP, P = 3, 2**32 - 1, 0.3
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+every_engine = pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
@@ -111,7 +112,7 @@ def test_every_engine_draws_normals_of_a_few_ulp(case, dtype):
         assert found.stride() == expected.stride()
 
 
-@pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
+@every_engine
 @pytest.mark.parametrize("p", [2.0**-16, 1 - 2.0**-16, 1.0])
 def test_extreme_rates_agree_with_the_definition(engine, p):
     x = torch.ones(5000, device=DEVICE if engine is cuda else "cpu")
@@ -119,7 +120,7 @@ def test_extreme_rates_agree_with_the_definition(engine, p):
     assert np.array_equal(write(engine, x, (), None, p).cpu().numpy() != 0, keep)
 
 
-@pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
+@every_engine
 @every_dtype
 def test_nothing_leaks_from_a_dropped_element(engine, dtype):
     x = torch.tensor([torch.nan, torch.inf, -torch.inf, -0.0], dtype=dtype).repeat(100)
@@ -131,7 +132,7 @@ def test_nothing_leaks_from_a_dropped_element(engine, dtype):
     assert torch.equal(out.isnan(), x.cpu().isnan() & keep)
 
 
-@pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
+@every_engine
 @every_case
 def test_writing_into_the_input_changes_nothing_else(engine, case):
     x, shared, shard = case
@@ -167,7 +168,7 @@ def test_threads_share_the_work_and_not_the_result(case, shared):
     assert torch.equal(outs[0], outs[2])
 
 
-@pytest.mark.parametrize("engine", [portable, cpu, cuda], ids=lambda e: e.__name__)
+@every_engine
 def test_an_engine_that_is_forced_does_all_work_until_it_no_longer_is(engine, monkeypatch):
     def recording(name, work):
         return lambda *arguments: done.append(name) or work(*arguments)
@@ -177,9 +178,11 @@ def test_an_engine_that_is_forced_does_all_work_until_it_no_longer_is(engine, mo
     for name in ("empty_like", "masked_scale", "noise"):
         monkeypatch.setattr(engine, name, recording(name, getattr(engine, name)))
     x = torch.ones(9, device=device)
-    with forced("portable"), forced(engine.__name__.rpartition(".")[2]):
-        functional.dropout(x)
-        functional.uout(x)
+    with forced("portable"):
+        with forced(engine.__name__.rpartition(".")[2]):
+            functional.dropout(x)
+            functional.uout(x)
+        assert engine_of(torch.device(device)) is portable
     assert done == ["empty_like", "masked_scale", "empty_like", "noise"]
     assert engine_of(torch.device(device)) is before
 

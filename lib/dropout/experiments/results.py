@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from dropout.kernels.engines import serving
+from dropout.kernels.engines import COMPILERS, serving
 
 PACKAGES = "numpy", "numba", "torch", "triton"
 THREADS = "OMP_", "MKL_", "KMP_", "NUMBA_"  # how the environment's settings of threads begin
@@ -65,5 +65,5 @@ def surroundings() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
         "settings": {key: os.environ[key] for key in sorted(os.environ) if key.startswith(THREADS)},
-        "engines": {device: serving(device) for device in ("cpu", "cuda")},
+        "engines": {device: serving(device) for device in COMPILERS},
     }
