@@ -47,6 +47,24 @@ def test_a_thread_that_has_not_begun_is_not_waited_for():
     assert sorted(done) == [(n, n + 1) for n in range(8)]
 
 
+def test_a_thread_that_has_begun_is_waited_for():
+    caller, begun, left, done = get_ident(), Event(), Event(), []
+
+    def work(begin: int, end: int) -> None:
+        if get_ident() == caller:
+            assert begun.wait(60)
+            left.set()
+        else:
+            begun.set()
+            assert left.wait(60)
+            left.clear()
+            left.wait(0.1)  # seconds, in which a caller that did not wait would be back
+        done.append(begin)
+
+    spread(work, 2, 2)
+    assert sorted(done) == [0, 1]
+
+
 def test_what_fails_in_another_thread_fails_in_the_caller():
     caller, begun = get_ident(), Event()
 

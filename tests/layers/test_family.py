@@ -72,7 +72,7 @@ VARIANTS = [
     Variant("alpha_dropout", (5, 9), nn.AlphaDropout),
     Variant("feature_alpha_dropout", (3, 4, 5), nn.FeatureAlphaDropout),
     Variant("drop_path", (9, 2, 3), nn.DropPath),
-    Variant("locked_dropout", (4, 6), nn.LockedDropout),
+    locked((4, 6), batch_first=True),  # one sequence, which has no batch
     locked((2, 3, 5), batch_first=False),
     locked((3, 2, 5), batch_first=True),
     block((1, 2, 5, 4), 3),
