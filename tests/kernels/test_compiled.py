@@ -285,6 +285,34 @@ print(sum(loops.masked_scale(torch.float32).stats.cache_hits.values()))
     assert run(code) == "1\n"
 
 
+EVERY_LOOP = """
+import sys
+import numpy as np, torch
+from dropout import MaskKey, functional
+from dropout.kernels.many import masked_scale
+found, key = [], MaskKey(1)
+for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+    x = torch.arange(1, 3001).to(dtype)
+    found += [functional.dropout(x, key=key), functional.gaussian_dropout(x, key=key)]
+for dtype in (torch.float64, torch.float32):
+    seeds, scales = np.array([5], np.uint64), np.array([2], str(dtype)[6:])
+    x, limits = torch.ones(1, 1, 64, dtype=dtype), np.array([1 << 15], np.int32)
+    found.append(masked_scale(x, seeds, np.array([64]), limits, scales)[0, 0])
+print([out.double().sum().item() for out in found])
+print("numba.np.arraymath" in sys.modules, "scipy.linalg" in sys.modules)
+import numba
+print(numba.njit(lambda x: np.dot(x, x))(np.arange(3.0)))
+"""
+
+
+def test_kept_code_of_every_loop_runs_without_the_parts_of_numba_that_compile(tmp_path):
+    folder = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    sums, loaded, product = run(EVERY_LOOP, **folder).splitlines()
+    assert (loaded.split()[0], product) == ("True", "5.0")
+    # And Numba compiles all the same what comes after it, with all that it knows.
+    assert run(EVERY_LOOP, **folder).splitlines() == [sums, "False False", product]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_fork_waits_for_a_thread_that_imports_the_engine():
     code = """

@@ -16,6 +16,7 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 DIGEST = 32  # bytes
@@ -32,7 +33,7 @@ class Cache(FunctionCache):
         return Path(self.cache_path, name), made_from
 
     def load_overload(self, sig, target_context):
-        target_context.refresh()
+        rtsys.initialize(target_context)  # all that kept code needs; what compiles loads the rest
         path, made_from = self._file(sig, target_context.codegen())
         try:
             content = path.read_bytes()
