@@ -162,9 +162,10 @@ def test_there_is_no_part_of_a_cost_that_was_not_measured():
     assert "ours" in steps.table(row | found)
 
 
-def test_a_start_says_what_each_program_adds_to_torch(capsys):
+def test_a_start_says_what_each_program_adds_to_torch():
     programs = list(start.PROGRAMS)
-    row = {"seconds": {p: timing.summary([2.0 + n / 4]) for n, p in enumerate(programs)}}
+    samples = {program: [2.0 + n / 4] for n, program in enumerate(programs)}
+    row = {"seconds": timing.summaries(samples), "added": timing.added(samples, programs[0])}
     lines = start.table(row).splitlines()
     assert [line.split()[-1] for line in lines[3:]] == ["0.25", "0.50"]
 

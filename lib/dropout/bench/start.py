@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from typing import Any
 
-from dropout.bench.timing import in_turns, summaries
+from dropout.bench.timing import added, in_turns, summaries
 from dropout.bench.timing import table as table_of
 
 TURNS = 7
@@ -25,13 +25,13 @@ def python(program: str) -> None:
 def run() -> list[dict[str, Any]]:
     """One row. The first call finds its code on disk: an untimed process compiled it before."""
     programs = {name: partial(python, program) for name, program in PROGRAMS.items()}
-    rows = [{"seconds": summaries(in_turns("start", programs, TURNS))}]
+    samples = in_turns("start", programs, TURNS)
+    rows = [{"seconds": summaries(samples), "added": added(samples, TORCH)}]
     print(table(rows[0]), flush=True)
     return rows
 
 
 def table(row: dict[str, Any]) -> str:
     """The times of whole processes, and how many seconds each adds to `import torch`."""
-    least = row["seconds"][TORCH]["median"]
-    added = {name: t["median"] - least for name, t in row["seconds"].items() if name != TORCH}
-    return table_of("start of a process", row["seconds"], {"added, s": added})
+    seconds = {name: t["median"] for name, t in row["added"].items()}
+    return table_of("start of a process", row["seconds"], {"added, s": seconds})

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dropout import nn as ours
-from dropout.bench.timing import Samples, in_turns, summaries, summary
+from dropout.bench.timing import Samples, added, in_turns, summaries
 from dropout.bench.timing import table as table_of
 
 TURNS, BUDGET = 25, 0.1
@@ -160,15 +159,9 @@ def costs(samples: Samples) -> dict[str, Any]:
     A cost is the difference to the step without dropout of the same turn. There is no part, None,
     where torch.nn's costs nothing that can be measured.
     """
-    cost = {
-        who: [t - least for t, least in zip(samples[who], samples[NONE], strict=True)]
-        for who in (THEIRS, OURS)
-    }
-    theirs = median(cost[THEIRS])
-    return {
-        "cost": {who: summary(differences) for who, differences in cost.items()},
-        "part": median(cost[OURS]) / theirs if theirs > 0 else None,
-    }
+    cost = added(samples, NONE)
+    theirs = cost[THEIRS]["median"]
+    return {"cost": cost, "part": cost[OURS]["median"] / theirs if theirs > 0 else None}
 
 
 def title(row: dict[str, Any]) -> str:

@@ -58,6 +58,15 @@ def summaries(samples: Samples) -> Seconds:
     return {name: summary(of_one) for name, of_one in samples.items()}
 
 
+def added(samples: Samples, base: str) -> Seconds:
+    """What each takes beyond the base, by the differences within a turn."""
+    return {
+        name: summary([t - without for t, without in zip(of_one, samples[base], strict=True)])
+        for name, of_one in samples.items()
+        if name != base
+    }
+
+
 def times_of(seconds: Seconds, one: str) -> dict[str, float]:
     """How many times what one takes each of them takes, by the medians."""
     return {name: t["median"] / seconds[one]["median"] for name, t in seconds.items()}
