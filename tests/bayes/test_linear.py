@@ -85,8 +85,8 @@ def test_layers_too_small_to_gain_stay_whole():
     assert set(count.units) == {16}
 
 
-def test_large_layers_are_made_smaller():
-    """Two samples of 64 inputs and 2048 x 1024 weights, which pay for up to 64 threads."""
+def test_large_layers_are_made_smaller(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(1024, 2048)).eval()
     with Products() as count:
         drawn = predict(model, inputs(64, 1024).float(), 2, key=MaskKey(1))

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-INPUTS = 32  # for fewer, taking out the weights costs more than it saves
-PRODUCTS = 1 << 21  # of an input and a weight, for each network and thread: for fewer, likewise
+INPUTS = 64  # for fewer, taking out the weights costs more than it saves
+PRODUCTS = 1 << 24  # of an input and a weight, for each network and thread: for fewer, likewise
 MOST_USED = 0.75  # the share of units, of the first network, up to which it pays
 
 

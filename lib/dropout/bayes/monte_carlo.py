@@ -17,7 +17,7 @@ from dropout.coins import draw_seed
 from dropout.layers.drop_path import StochasticDepth
 from dropout.mask import MaskKey
 
-MEMORY = 1 << 26
+MEMORY = 1 << 28
 
 
 def predict(
