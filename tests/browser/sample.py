@@ -69,7 +69,7 @@ $$\tilde h_j = \frac{m_j}{q}\, h_j$$
 $$f(x) = a_0 + a_1 x + a_2 x^2 + a_3 x^3 + a_4 x^4 + a_5 x^5 + a_6 x^6$$
 """
 IMPORTS = """# This chapter runs on the book's library: see "Run it" in the book, or
-# from a clone of the repository: pip install .
+# from a clone of the repository: pip install ".[book]"
 import matplotlib.pyplot as plt
 import pandas as pd
 import sympy as sp
