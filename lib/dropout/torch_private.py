@@ -1,7 +1,8 @@
 """The names that PyTorch keeps for itself and this library leans on, and what serves without them.
 
 PyTorch may rename or drop any of these. Then the public way beside it serves: slower, or able to do
-less, but not wrong.
+less, but not wrong. Microseconds are those of `functional.dropout` on 1,024 numbers with the name
+and without it, on one thread: 7 with all of them, 39 with backward, 18 in place.
 """
 
 import inspect
@@ -26,9 +27,9 @@ def _found(name: str, otherwise: Any = None) -> Any:
 
 # --- Whether PyTorch looks on: where it may, dropout goes by way of the dispatcher ---------------
 
-# Whether a transform of torch.func is at work.
+# Whether a transform of torch.func is at work. Without it each call may be in one: 65 for 7.
 in_transform: Callable[[], bool] = _found("torch._C:_are_functorch_transforms_active", lambda: True)
-# How many modes see every operator: fake tensors, counters of operations.
+# How many modes see every operator: fake tensors, counters of operations. Likewise 65 for 7.
 modes: Callable[[], int] = _found("torch._C:_len_torch_dispatch_stack", lambda: 1)
 
 
@@ -40,9 +41,10 @@ def _has_storage(x: Tensor) -> bool:
     return True
 
 
-# Whether x lies in memory: a sparse tensor does not, nor one whose batch an older vmap hides.
+# Whether x lies in memory: a sparse tensor does not, nor one whose batch an older vmap hides. As
+# quick without it; but memory that was asked for its storage is never used again.
 has_storage: Callable[[Tensor], bool] = _found("torch._C:_has_storage", _has_storage)
-_forward_ad = _found("torch.autograd:forward_ad")
+_forward_ad = _found("torch.autograd:forward_ad")  # 10 for 7, where no gradient is wanted
 
 
 def may_have_tangent() -> bool:
@@ -52,7 +54,8 @@ def may_have_tangent() -> bool:
 
 # --- Autograd ------------------------------------------------------------------------------------
 
-_plain_apply = _found("torch._C:_FunctionBase.apply")
+_plain_apply = _found("torch._C:_FunctionBase.apply")  # 41 for 39, with backward
+# Of views, written in place: 28 for 18, and a second node in the graph.
 _is_view = _found("torch:Tensor._is_view")
 _base = _found("torch:Tensor._base")
 _creation_meta = _found("torch._C._autograd:_get_creation_meta")
@@ -88,6 +91,7 @@ def check_gradients_follow(x: Tensor) -> None:
 
 # --- Memory and modules ------------------------------------------------------------------------
 
+# They buy the use of large memory again: a fresh 64 MiB takes longer than the dropout.
 _storage_address = _found("torch._C:_storage_address")
 _use_count = _found("torch._C:_storage_Use_Count")
 # Attributes: of a module with hooks, a compiled one, one whose call is compiled; of an operator.
