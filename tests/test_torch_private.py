@@ -11,6 +11,8 @@ import pytest
 import torch
 
 import dropout.torch_private
+from dropout import MaskKey, dispatch, nn
+from dropout.bayes import predict
 
 LIBRARY = Path(dropout.torch_private.__file__).parent
 TESTS = Path(__file__).parent
@@ -52,6 +54,39 @@ def test_without_a_name_of_pytorchs_own_the_library_serves(name):
         env=environ | {"PYTHONPATH": pathsep.join(sys.path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.mark.unchecked
+def test_seeds_are_refused_in_compiled_code_where_checkpoints_cannot_save_them(monkeypatch):
+    monkeypatch.setattr(dispatch, "_is_saved", False)
+    x = torch.ones(8)
+    keyed, drawn = nn.Dropout(0.5, key=MaskKey(1)), nn.Dropout(0.5)
+    assert torch.equal(torch.compile(keyed, backend="aot_eager")(x), keyed(x))
+    with pytest.raises(RuntimeError, match="compiled by this PyTorch: give it a key"):
+        torch.compile(drawn, backend="aot_eager", fullgraph=True)(x)
+
+
+class Renormalises(torch.nn.Linear):
+    def forward(self, x):
+        with torch.no_grad():
+            self.weight.div_(self.weight.norm())
+        return super().forward(x)
+
+
+def test_an_operator_without_a_schema_writes_if_its_name_says_so(monkeypatch):
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), nn.Dropout(0.5), Renormalises(4, 2))
+    x, weights = torch.ones(3, 4), [p.clone() for p in model.parameters()]
+    expected = predict(model, x, 5, key=MaskKey(1))
+    monkeypatch.setattr(dropout.torch_private, "SCHEMA", "gone")
+    assert torch.equal(predict(model, x, 5, key=MaskKey(1)), expected)
+    assert all(map(torch.equal, model.parameters(), weights))
+
+
+def test_a_layer_that_does_not_tell_of_its_hooks_is_taken_to_have_some(monkeypatch):
+    layer = nn.DropConnect(torch.nn.Linear(4, 3), 0.5, key=MaskKey(1))
+    expected = layer(torch.ones(2, 4))
+    monkeypatch.setattr(dropout.torch_private, "PRE_HOOKS", "gone")
+    assert torch.equal(layer(torch.ones(2, 4)), expected)
 
 
 OWNERS = (

@@ -120,9 +120,11 @@ def uncompiled(module: Module) -> Module:
 
 
 def written(operator: Any, arguments: Sequence[Any]) -> list[Any]:
-    """The arguments that an operator writes into; all of them where it does not say."""
+    """The arguments that an operator writes into; without its schema, all if its name says so."""
     if (schema := getattr(operator, SCHEMA, None)) is None:
-        return list(arguments)
+        _, name, overload = str(operator).split(".")  # aten.add_.Tensor, aten.add.out
+        writes = name.endswith("_") or overload.endswith("out")
+        return [value for value in arguments if writes and isinstance(value, Tensor | list)]
     pairs = zip(schema.arguments, arguments, strict=False)
     return [value for a, value in pairs if a.alias_info and a.alias_info.is_write]
 
