@@ -19,7 +19,11 @@ TESTS = Path(__file__).parent
 NAMES = re.findall(r'_found\(\s*"([^"]+)"', (LIBRARY / "torch_private.py").read_text())
 # What PyTorch gives without `warnings`: operators, gradients of all modes, views, torch.func.
 CORE = ["test_op.py", "test_op_torch.py"]
-SLOW = "not compile and not export and not tracing and not budget and not jit"
+# What compiles is slow, and the two last are what a name buys: one count, and seeds in checkpoints.
+CHOICE = (
+    "not compile and not export and not tracing and not budget and not counts_as_one "
+    "and not drawing_of_seeds"
+)
 
 WITHOUT = """
 import pkgutil, sys
@@ -47,7 +51,7 @@ sys.exit(pytest.main(sys.argv[2:], plugins=[Import()]))
 @pytest.mark.unchecked
 @pytest.mark.parametrize("name", NAMES)
 def test_without_a_name_of_pytorchs_own_the_library_serves(name):
-    options = ["-q", "-p", "no:cacheprovider", "-k", SLOW, *(str(TESTS / file) for file in CORE)]
+    options = ["-q", "-p", "no:cacheprovider", "-k", CHOICE, *(str(TESTS / file) for file in CORE)]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, name, *options],
         capture_output=True, text=True, timeout=300, cwd=TESTS.parent,

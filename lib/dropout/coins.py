@@ -94,7 +94,8 @@ def draw_seed(generator: Generator | None = None) -> Tensor:
         return filled(empty_seeds(), generator)
     if generator is None and not (in_transform() and not is_compiling()):
         # Nothing is drawn for its argument; but vmap makes it one for each example, or refuses.
-        return torch.ops.dropout.draw_seed(torch.rand(0, device="cpu"))
+        carrier = torch.rand(0, device="cpu") if in_transform() else None
+        return torch.ops.dropout.draw_seed(carrier)
     _check_on_cpu(generator)
     options: Any = {"dtype": torch.int64, "device": "cpu", "generator": generator}
     return torch.randint(LOWEST, -LOWEST - 1, (), **options) ^ LOWEST  # the same 64 bits

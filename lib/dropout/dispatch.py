@@ -163,16 +163,20 @@ def diagonal(
 
 # --- The drawing of seeds ------------------------------------------------------------------------
 
-# A seed for each of the examples in the batch of `carrier`, an empty vector: without a batch, one.
+# A seed for each of the examples in the batch of `carrier`, an empty vector; without it, one.
 _library = library("draw_seed")
-_library.define("draw_seed(Tensor carrier) -> Tensor", tags=torch.Tag.nondeterministic_seeded)
+_library.define("draw_seed(Tensor? carrier) -> Tensor", tags=torch.Tag.nondeterministic_seeded)
 
 
-def _draw(carrier: Tensor) -> Tensor:
-    return filled(empty_seeds(carrier.shape[:-1]))
+def _room(carrier: Tensor | None) -> Tensor:
+    return empty_seeds(() if carrier is None else carrier.shape[:-1])
 
 
-def _fake(carrier: Tensor) -> Tensor:
+def _draw(carrier: Tensor | None) -> Tensor:
+    return filled(_room(carrier))
+
+
+def _fake(carrier: Tensor | None) -> Tensor:
     if not _is_saved:
         raise RuntimeError(
             "dropout cannot draw seeds in code that is compiled by this PyTorch: give it a key, as "
@@ -188,7 +192,7 @@ def _fake(carrier: Tensor) -> Tensor:
             "dropout cannot draw seeds in a torch.compiler.nested_compile_region that is to be "
             "differentiated: give it a key, as dropout.seeding.seeded does"
         )
-    return empty_seeds(carrier.shape[:-1])
+    return _room(carrier)
 
 
 def _batched(info, in_dims, carrier):

@@ -183,8 +183,8 @@ def save_in_checkpoints(name: str, library: Library) -> bool:
 
 def in_region() -> bool:
     """Whether the compiler is in a region that it may use again and that needs gradients."""
-    frame = inspect.currentframe()
-    while _region and frame is not None and frame.f_code is not _region.__code__:
+    frame = inspect.currentframe() if _region else None
+    while frame is not None and frame.f_code is not _region.__code__:
         frame = frame.f_back
     return frame is not None and any(frame.f_locals["ctx"].needs_input_grad)
 

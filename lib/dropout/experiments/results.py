@@ -59,6 +59,7 @@ def surroundings() -> dict[str, Any]:
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
+    versions["torch"] = torch.__version__  # its build too
     return {
         "versions": versions,
         "machine": f"{platform.machine()} ({capability}), {os.cpu_count()} cores",
