@@ -183,7 +183,7 @@ class Robust(SphinxDirective):
                  "|---|---:|---:|---:|---:|"]  # fmt: skip
         for name, row in read_robust(self.env).items():
             counts = [found["held"] for found in row["assertions"]]
-            folder = "book" if name == "intro" else "chapters"
+            folder = "book" if f"book/{name}" in self.env.found_docs else "chapters"
             lines.append(
                 f"| {{doc}}`/{folder}/{name}` | {len(counts)} | {row['shifts']} "
                 f"| {counts.count(row['shifts'])} | {min(counts, default='–')} |"
