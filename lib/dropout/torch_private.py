@@ -111,7 +111,7 @@ memory_users = None if None in (_storage_address, _use_count) else _memory_users
 def runs_as_it_is(layer: Module, names: Sequence[str]) -> bool:
     """Whether nothing runs before a layer's forward, and its weights of some names are its own."""
     own = dict(layer.named_parameters(recurse=False, remove_duplicate=False))
-    return not getattr(layer, PRE_HOOKS, True) and own.keys() >= set(names)
+    return not getattr(layer, PRE_HOOKS, True) and all(name in own for name in names)
 
 
 def uncompiled(module: Module) -> Module:

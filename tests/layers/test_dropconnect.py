@@ -253,6 +253,7 @@ def test_a_lazy_layer_has_its_weight_at_the_first_forward():
 
 
 @pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # in 2.11
 def test_the_compiler_leaves_a_computed_weight_to_eager_mode():
     layer, x = torch.nn.Linear(6, 6), torch.rand(3, 6)
     parametrizations.weight_norm(layer)
