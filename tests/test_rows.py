@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.utils.checkpoint import checkpoint
 
 from dropout import MaskKey, nn
@@ -204,27 +205,23 @@ def test_a_checkpoint_replays_the_mask_of_the_rows(use_reentrant):
 
 @pytest.mark.unchecked
 def test_a_compiled_model_is_not_compiled_anew_for_the_rows_of_every_step():
-    graphs = []
+    counter = CompileCounter()
     model = torch.nn.Sequential(nn.Dropout(), nn.LockedDropout(batch_first=True), nn.Uout())
     seeded(model, 1)
 
-    def count(graph, _):
-        graphs.append(graph)
-        return graph
-
     torch.compiler.reset()
     with torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True):
-        compiled = torch.compile(model, backend=count, fullgraph=True)
+        compiled = torch.compile(model, backend=counter, fullgraph=True)
         for step in range(6):
             x = numbers(4, 2, 3)
             set_step(model, step, Rows(4, 4, 16))
             assert torch.equal(compiled(x), model(x))
-        assert len(graphs) == 2  # one for the first step, and one for any
+        assert counter.frame_count == 2  # one for the first step, and one for any
         for rows in (Rows(3, 3, 13), Rows(6, 2, 9), Rows(4, 5, 19)):
             x = numbers(rows.count, 2, 3)
             set_step(model, 7, rows)
             assert torch.equal(compiled(x), model(x))
-    assert len(graphs) <= 4  # one for other rows, and one for any
+    assert counter.frame_count <= 4  # one for other rows, and one for any
 
 
 @pytest.mark.unchecked

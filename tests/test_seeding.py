@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.utils.checkpoint import checkpoint
 
 from dropout import MaskKey, nn
@@ -55,20 +56,16 @@ def test_checkpointing_replays_the_masks_of_the_step(use_reentrant):
 
 @pytest.mark.unchecked
 def test_a_compiled_model_is_not_compiled_anew_for_every_step():
-    graphs = []
+    counter = CompileCounter()
     net = seeded(torch.nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5)), seed=1)
-
-    def count(graph, _):
-        graphs.append(graph)
-        return graph
 
     torch.compiler.reset()
     with torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True):
-        compiled = torch.compile(net, backend=count, fullgraph=True)
+        compiled = torch.compile(net, backend=counter, fullgraph=True)
         for step in range(12):
             set_step(net, step)
             assert torch.equal(compiled(torch.ones(99)), net(torch.ones(99)))
-    assert len(graphs) == 2  # one for the first step, and one for any
+    assert counter.frame_count == 2  # one for the first step, and one for any
 
 
 # ---- unique keys --------------------------------------------------------------------------------

@@ -98,7 +98,8 @@ def draw_seed(generator: Generator | None = None) -> Tensor:
         return torch.ops.dropout.draw_seed(carrier)
     _check_on_cpu(generator)
     options: Any = {"dtype": torch.int64, "device": "cpu", "generator": generator}
-    return torch.randint(LOWEST, -LOWEST - 1, (), **options) ^ LOWEST  # the same 64 bits
+    # The bits that `random_` draws, but for one number of 2⁶⁴.
+    return torch.randint(LOWEST, -LOWEST - 1, (), **options) ^ LOWEST
 
 
 def filled(seeds: Tensor, generator: Generator | None = None) -> Tensor:

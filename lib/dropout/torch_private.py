@@ -91,7 +91,7 @@ def check_gradients_follow(x: Tensor) -> None:
 
 # --- Memory and modules ------------------------------------------------------------------------
 
-# They buy the use of large memory again: a fresh 64 MiB takes longer than the dropout.
+# They buy the use of large memory again: `kernels.memory`.
 _storage_address = _found("torch._C:_storage_address")
 _use_count = _found("torch._C:_storage_Use_Count")
 # Attributes: of a module with hooks, a compiled one, one whose call is compiled; of an operator.
