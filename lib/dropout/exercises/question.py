@@ -1,0 +1,121 @@
+"""A question as a reader meets it: shown, checked, hinted at and solved."""
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from dropout.exercises import state
+from dropout.exercises.forms import Code, Exercise, Open, Result
+
+PLAIN = (
+    (r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1)/(\2)"), (r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)"),
+    (r"\\(?:mathrm|operatorname|text|mathbf|boldsymbol)\{([^{}]*)\}", r"\1"),
+    (r"\\cdot|\\times", "·"), (r"\\(?:le|leq)\b", "≤"), (r"\\(?:ge|geq)\b", "≥"), (r"\\to\b", "→"),
+    (r"\\approx\b", "≈"), (r"\\sigma\b", "σ"), (r"\\lambda\b", "λ"), (r"\\mu\b", "μ"),
+    (r"\\tau\b", "τ"), (r"\\sum\b", "Σ"), (r"\\odot\b", "⊙"), (r"\\(?:dots|ldots)\b", "…"),
+    (r"\\(?:tilde|hat|bar)\{?(\w)\}?", r"\1"), (r"\\[,;!]|\\(?:quad|left|right)\b", " "),
+    (r"\\(exp|log|max|min|Pr|tanh)\b", r"\1"), (r"\\[{}%]", lambda m: m[0][1]), (r"\$+", ""),
+    (r"\*\*([^*]+)\*\*", r"\1"),
+)  # fmt: skip
+
+
+def plain(markdown: str) -> str:
+    """Markdown with formulas as a terminal shows it."""
+    for pattern, replacement in PLAIN:
+        markdown = re.sub(pattern, replacement, markdown)
+    return markdown
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A text in Markdown: rich in a notebook, plain elsewhere."""
+
+    markdown: str
+
+    def __repr__(self) -> str:
+        return plain(self.markdown)
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+
+def show(item: Any) -> None:
+    """Show an object below a notebook's cell, or print it."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None and hasattr(shell, "kernel"):
+        ipython.display.display(item)
+    else:
+        print(item)
+
+
+class Question:
+    """One exercise in a reader's hands.
+
+    `check(answer)` says whether an answer is right, and else what is wrong with it; `hint()` gives
+    the next hint; `solution()` the worked solution. Hints and the solution cost nothing.
+    """
+
+    def __init__(self, exercise: Exercise):
+        self._exercise = exercise
+        self._hints = 0
+
+    def check(self, answer: Any = None) -> Result:
+        """Judge an answer.
+
+        Args:
+            answer: A number, a letter, a formula as text, a function or a class, as the question
+                asks.
+
+        Returns:
+            A `Result`: `passed`, and a `message` of at most 160 words.
+        """
+        result = self._exercise.judge(answer)
+        if result.attempted:
+            state.record(
+                self._exercise.id, attempts=1, passed=result.passed, message=result.message
+            )
+        return result
+
+    def hint(self) -> Shown:
+        """The next hint."""
+        hints = self._exercise.hints
+        if self._hints == len(hints):
+            return Shown("There is no further hint: `q.solution()` shows the solution.")
+        self._hints += 1
+        state.record(self._exercise.id, hints=1)
+        return Shown(f"**Hint {self._hints} of {len(hints)}.** {hints[self._hints - 1]}")
+
+    def solution(self) -> Shown:
+        """The worked solution."""
+        state.record(self._exercise.id, solution=True)
+        return Shown(solution_text(self._exercise))
+
+    def __repr__(self) -> str:
+        return plain(self._repr_markdown_())
+
+    def _repr_markdown_(self) -> str:
+        return question_text(self._exercise)
+
+
+def question_text(exercise: Exercise) -> str:
+    """The question in Markdown, with how it is answered."""
+    parts = [
+        f"**Exercise {exercise.id} · {exercise.title}** ({exercise.kind})",
+        exercise.question.strip(),
+        exercise.how,
+        f"Trains {exercise.trains}.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def solution_text(exercise: Exercise) -> str:
+    """The worked solution in Markdown, with its code, or its reference run and rubric."""
+    parts = [exercise.solution.strip()]
+    if isinstance(exercise, Code):
+        parts.append(f"```python\n{exercise.code.strip()}\n```")
+    if isinstance(exercise, Open):
+        rows = "\n".join(f"- {row}" for row in exercise.rubric)
+        parts += [f"Reference: {exercise.reference}", f"A good report has:\n\n{rows}"]
+    return "\n\n".join(parts)

@@ -1,0 +1,232 @@
+"""A reader's code, run so that the notebook outlives it: in a time limit, quietly, on fixed coins."""
+
+import contextlib
+import ctypes
+import io
+import random
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from dropout.exercises.probes import Broken, Watched, copied, shown
+
+OURS = __file__.rpartition("exercises")[0]
+AGAIN = 0.2  # seconds after which an answer that survives its time limit is stopped again
+
+
+class TimeUp(BaseException):
+    """Raised in code that runs too long; no Exception, which the code might catch."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeUp in the body after `seconds`, and nothing once the body is left.
+
+    By the alarm clock where this is the main thread of a system that has one, which also ends a
+    sleep; elsewhere by an exception that Python delivers at the thread's next step.
+    """
+    by_alarm = (
+        hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    )
+    with _alarm(seconds) if by_alarm else _other_thread(seconds):
+        yield
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    def ring(*_: Any) -> None:
+        raise TimeUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+        try:
+            yield
+        finally:
+            # Deaf first: an alarm between the next two lines must not ring.
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _other_thread(seconds: float) -> Iterator[None]:
+    target, done, lock = threading.get_ident(), threading.Event(), threading.Lock()
+
+    def throw(error: Any) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(target), error)
+
+    def watch() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            with lock:
+                if not done.is_set():
+                    throw(ctypes.py_object(TimeUp))
+            wait = AGAIN
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        with lock:
+            done.set()
+            throw(None)  # one that is thrown but not yet delivered
+        watcher.join()
+
+
+@contextlib.contextmanager
+def own_coins(key: int) -> Iterator[None]:
+    """The global generators of random, NumPy and PyTorch begun at a key, and put back after."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(key)
+    np.random.seed(key)  # noqa: NPY002
+    torch.manual_seed(key)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+def run(body: Callable[[], Any], watched: Any, seconds: float, key: int) -> Any:
+    """What the body returns. Raises Broken, with words for the reader, for whatever goes wrong."""
+    try:
+        with (
+            own_coins(key),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            time_limit(seconds),
+        ):
+            return body()
+    except TimeUp:
+        raise Broken(
+            f"{called(watched)} does not end within {seconds:g} seconds.",
+            "look for a loop whose condition never becomes false",
+        ) from None
+    except Broken:
+        raise
+    except (Exception, SystemExit) as error:
+        raise Broken(*fault(error, watched)) from None
+
+
+def called(watched: Any) -> str:
+    return f"`{watched.text}`" if isinstance(watched, Watched) else "Your code"
+
+
+def fault(error: BaseException, watched: Any) -> tuple[str, str]:
+    """The gap and the next step for an error of the reader's code."""
+    words = " ".join(str(error).split())
+    words = words if len(words) <= 150 else words[:150] + "…"
+    if "cuda" in words.lower():
+        return (
+            f"{called(watched)} asks for a GPU: `{words}`.",
+            "leave out `.cuda()`; no exercise needs one",
+        )
+    line = line_of(error)
+    if line is None and isinstance(watched, Watched) and not watched.inside:
+        return (
+            f"{called(watched)} gives `{shown(watched.out)}`, which has not the shape that is wanted.",
+            "look at the shape of what your function returns",
+        )
+    where = f" in line {line} of your code" if line else ""
+    name = type(error).__name__
+    said = f"`{name}: {words}`" if words else f"`{name}`"
+    step = "mend that line" if line else "give it the parameters that the question names"
+    return f"{called(watched)} raises {said}{where}.", step
+
+
+def line_of(error: BaseException) -> int | None:
+    """The line of the reader's cell that an error comes from: the last one outside of packages."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename
+        and not frame.filename.startswith((sys.base_prefix, OURS))
+    ]
+    return lines[-1] if lines else None
+
+
+
+
+# ---- lists, arrays and tensors alike ----------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """Arrays, tensors and lists as lists of numbers. Raises TypeError for what holds others."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().to(torch.float64).tolist()
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if not isinstance(value, int | float):
+        raise TypeError(a(value))
+    return float(value)
+
+
+def a(value: Any) -> str:
+    """A value's type, with its article, for a sentence."""
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} `{name}`"
+
+
+def as_array(value: Any) -> Any:
+    return np.array(value, dtype=float) if isinstance(value, list) else value
+
+
+def as_tensor(value: Any) -> Any:
+    # Gradients are asked for by those checks that need them.
+    return torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+
+
+def libraries(function: Callable[..., Any]) -> set[str]:
+    """The libraries whose modules or functions a function names."""
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    found = [getattr(function, "__globals__", {}).get(name) for name in names]
+    modules = [getattr(each, "__module__", None) or getattr(each, "__name__", "") for each in found]
+    return {str(module).partition(".")[0] for module in modules}
+
+
+class Alike(Watched):
+    """A function on lists, whatever the reader wrote it for: lists, arrays or tensors.
+
+    The first call tries them in turn, beginning with what the function's own words suggest; what
+    works is kept.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str):
+        uses = libraries(function)
+        self.makes = sorted(
+            (copied, as_array, as_tensor),
+            key=lambda make: (make is as_tensor and "torch" not in uses,
+                              make is copied and bool(uses & {"torch", "numpy"})),
+        )  # fmt: skip
+        super().__init__(function, name, self.makes[0], plain)
+        self.settled = False
+
+    def __call__(self, *given: Any) -> Any:
+        if self.settled or not any(isinstance(value, list) for value in given):
+            return super().__call__(*given)
+        first: BaseException | None = None
+        for make in self.makes:
+            self.make = make
+            try:
+                out = super().__call__(*given)
+            except (TypeError, AttributeError, ValueError) as error:
+                # The wrong kind of input, or the reader's fault: then all three fail.
+                first = first or error
+                continue
+            self.settled = True
+            return out
+        assert first is not None
+        self.inside = True
+        raise first
