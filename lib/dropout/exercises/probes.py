@@ -104,8 +104,11 @@ class Watched:
         self.out = None  # what the last call gave
 
     def __call__(self, *given):
+        return self.called(self.make, *given)
+
+    def called(self, make, *given):
         self.text = f"{self.name}({', '.join(shown(value) for value in given)})"
-        handed = [self.make(value) for value in given]
+        handed = [make(value) for value in given]
         self.inside = True
         out = self.function(*handed)
         self.inside = False
@@ -146,5 +149,6 @@ def judge(check, answer):
 def compose(gap, misconception, held, step):
     """The message: the gap, the misconception, what already holds, one next step."""
     holds = f"What holds: {'; '.join(held)}." if held else ""
-    parts = [gap, misconception, holds, f"Next: {step}." if step else ""]
+    step = f"Next: {step}{'' if step.endswith('?') else '.'}" if step else ""
+    parts = [gap, misconception, holds, step]
     return "\n\n".join(part for part in parts if part)

@@ -199,34 +199,29 @@ def libraries(function: Callable[..., Any]) -> set[str]:
 class Alike(Watched):
     """A function on lists, whatever the reader wrote it for: lists, arrays or tensors.
 
-    The first call tries them in turn, beginning with what the function's own words suggest; what
-    works is kept.
+    Each call tries first what worked last, to begin with what the function's own words suggest.
     """
 
     def __init__(self, function: Callable[..., Any], name: str):
         uses = libraries(function)
-        self.makes = sorted(
-            (copied, as_array, as_tensor),
-            key=lambda make: (make is as_tensor and "torch" not in uses,
-                              make is copied and bool(uses & {"torch", "numpy"})),
+        self.makes = (
+            [as_tensor, as_array, copied] if "torch" in uses
+            else [as_array, copied, as_tensor] if "numpy" in uses
+            else [copied, as_array, as_tensor]
         )  # fmt: skip
         super().__init__(function, name, self.makes[0], plain)
-        self.settled = False
 
     def __call__(self, *given: Any) -> Any:
-        if self.settled or not any(isinstance(value, list) for value in given):
-            return super().__call__(*given)
         first: BaseException | None = None
-        for make in self.makes:
-            self.make = make
+        for make in sorted(self.makes, key=lambda make: make is not self.make):
             try:
-                out = super().__call__(*given)
+                out = self.called(make, *given)
             except (TypeError, AttributeError, ValueError) as error:
                 # The wrong kind of input, or the reader's fault: then all three fail.
                 first = first or error
-                continue
-            self.settled = True
-            return out
+            else:
+                self.make = make
+                return out
         assert first is not None
         self.inside = True
         raise first
