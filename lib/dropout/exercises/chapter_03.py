@@ -347,3 +347,573 @@ def dropout(x, p):
         ],
     )
 )  # fmt: skip
+
+
+def check_vanilla(dropout):
+    x = [2.0, -1.0, 3.0, 1.0]
+    out = dropout(x, 0.25, False)
+    want = [0.75 * v for v in x]
+    yield expect(
+        "evaluation multiplies by 1 − p", close(out, want), saw(dropout, out, want),
+        "which share of the units did the layer above hear in training?",
+    )  # fmt: skip
+    out = dropout(x, 0.0, True)
+    yield expect(
+        "a rate of 0 drops nothing", close(out, x), saw(dropout, out, x),
+        "with p = 0 every unit is kept, as it is",
+    )  # fmt: skip
+    out = dropout([1.0] * 2000, 0.25, True)
+    kept = [v for v in out if v != 0]
+    yield expect(
+        "training passes survivors on as they are", kept and close(kept, [1.0] * len(kept)),
+        f"In training, with x = [1, 1, …] and p = 0.25, a survivor is "
+        f"{kept[0] if kept else 0:.4g}; 1 is wanted.",
+        "vanilla dropout has its factor in evaluation only",
+    )  # fmt: skip
+    share = len(kept) / 2000
+    yield expect(
+        "a share of 1 − p survives", plausible(len(kept), 2000, 0.75),
+        f"In training, with p = 0.25, {share:.1%} of 2000 units survive; 75% are wanted.",
+        "look at the comparison in the branch for training",
+        "p" if share < 0.4 else "all" if share == 1 else "other",
+    )  # fmt: skip
+
+
+EXERCISES.append(
+    Code(
+        id="03.7",
+        title="The bug that 0.5 hides",
+        trains="telling p from q, by trying a rate other than one half",
+        question=r"""
+This is vanilla dropout as a blog has it, and at $p = 0.5$ all its tests pass. `p` is the drop
+rate. Find the bug and mend it.
+""",
+        given="""
+import random
+
+def dropout(x, p, training):
+    if training:
+        return [0.0 if random.random() < p else v for v in x]
+    return [p * v for v in x]
+""",
+        code="""
+import random
+
+def dropout(x, p, training):
+    if training:
+        return [0.0 if random.random() < p else v for v in x]
+    return [(1 - p) * v for v in x]
+""",
+        alike=[
+            """
+import torch
+
+def dropout(x, p, training):
+    if not training:
+        return x * (1 - p)
+    return x * torch.bernoulli(torch.full_like(x, 1 - p))
+""",
+            """
+import numpy as np
+
+def dropout(x, p, training):
+    x = np.asarray(x)
+    return x * (np.random.random(x.shape) >= p) if training else x - p * x
+""",
+            """
+import random
+
+def dropout(x, p, training):
+    sent = []
+    for v in x:
+        if training:
+            sent.append(v if random.random() >= p else 0)
+        else:
+            sent.append(v * (1 - p))
+    return sent
+""",
+        ],
+        check=check_vanilla,
+        in_page=True,
+        power="2000 coins at 0.25: a rate off by 0.08 is found 99 times in 100",
+        harmless={"random.random() < p -> random.random() <= p": "a coin equals p once in 2^53 tosses"},
+        hints=[
+            "At $p = 0.5$ the drop rate and the keep probability are the same number. Try 0.25.",
+            "In training a unit passes on $x$ with probability $q$. What is the mean?",
+            "Evaluation must send that mean, $q x = (1 - p)\,x$.",
+        ],
+        solution="""
+Training drops with probability `p`, so it sends `(1 - p) * v` on average, and this is what
+evaluation must send. `p * v` is the same at one half and nowhere else. A test at one rate, and
+that one half, shows nothing.
+""",
+        wrong=[
+            Slip("(1 - p) * v", "v", "Nothing is scaled in evaluation, as in inverted dropout; but "
+                 "here survivors are not scaled up in training either."),
+            Slip("(1 - p) * v", "v / (1 - p)", "You divide where evaluation must multiply: it "
+                 "sends too much already, since nothing is dropped."),
+            Slip("else v for", "else v / (1 - p) for", "Now both modes are scaled: by `1/q` in "
+                 "training and by `q` in evaluation. One of the two is needed, never both."),
+            Slip("random.random() < p", "random.random() < 1 - p", "Now training drops with the "
+                 "keep probability: there are two swaps where there was one."),
+            Slip("0.0 if random.random() < p else v", "v", "Training must still drop; the bug is "
+                 "in the other branch."),
+            Slip("(1 - p) * v", "(1 - p) * v if random.random() < 1 - p else 0.0", "Evaluation "
+                 "has no coins. It sends the mean of what training sends, the same each time."),
+        ],
+    )
+)  # fmt: skip
+
+
+def check_backward(Dropout):
+    layer = Dropout(0.25)
+    out = layer.forward([1.0] * 400)
+    grad = layer.backward([1.0] * 400)
+    yield expect(
+        "backward gives a number for each unit", isinstance(grad, list) and len(grad) == 400,
+        "`backward` of 400 gradients does not give a list of 400.",
+        "return a list with a gradient for each unit",
+    )  # fmt: skip
+    dead = [g for g, v in zip(grad, out) if v == 0]  # noqa: B905
+    leaks = sum(g != 0 for g in dead)
+    deaf = sum(g == 0 for g, v in zip(grad, out) if v != 0)  # noqa: B905
+    yield expect(
+        "no gradient reaches a dropped unit", leaks == 0,
+        f"Of {len(dead)} units that were dropped in forward, {leaks} get a gradient.",
+        "which units had a part in the output?",
+        "some" if leaks < len(dead) else "opposite" if deaf else "all",
+    )  # fmt: skip
+    yield expect(
+        "every survivor gets one", deaf == 0,
+        f"Of {400 - len(dead)} survivors {deaf} get no gradient.",
+        "use what forward remembered, and no other coin",
+        "all" if deaf == 400 - len(dead) else "some",
+    )  # fmt: skip
+    live = [g for g, v in zip(grad, out) if v != 0]  # noqa: B905
+    yield expect(
+        "a survivor's gradient has the factor of forward", close(live, [4 / 3] * len(live)),
+        f"With p = 0.25 a survivor's gradient of 1 becomes {live[0]:.4g}; 1.333 is wanted.",
+        "forward multiplies by `1 / q`; what is the derivative of that?",
+    )  # fmt: skip
+    grad = layer.backward([2.0, -1.0] * 200)
+    wanted = [v * g for v, g in zip(out, [2.0, -1.0] * 200)]  # noqa: B905
+    yield expect(
+        "what comes from above is multiplied in", close(grad, wanted),
+        "Gradients 2 and −1 from above do not come out as 2 and −1 times the factor.",
+        "multiply each gradient from above by the mask and the factor",
+    )  # fmt: skip
+    first, second = layer.forward([1.0] * 400), layer.forward([1.0] * 400)
+    yield expect(
+        "each forward tosses anew", first != second,
+        "Two calls of `forward` drop the same units.",
+        "draw the mask in `forward`, not in `__init__`",
+    )  # fmt: skip
+    grad = layer.backward([1.0] * 400)
+    yield expect(
+        "backward belongs to the last forward", close(grad, second),
+        "After two calls of `forward`, `backward` uses a mask that is not that of the second.",
+        "remember the mask anew in each `forward`",
+    )  # fmt: skip
+
+
+EXERCISES.append(
+    Code(
+        id="03.8",
+        title="The wrong way back",
+        trains="backward as the same operation as forward",
+        question=r"""
+A layer of inverted dropout with its own backward pass, as students write it. Training with it goes
+nowhere. Mend `backward(grad)`, which gets the gradients of the loss with respect to the layer's
+outputs (a list), and returns those with respect to its inputs.
+""",
+        given="""
+import random
+
+class Dropout:
+    def __init__(self, p):
+        self.q = 1 - p
+
+    def forward(self, x):
+        self.mask = [random.random() < self.q for _ in x]
+        return [v / self.q if kept else 0.0 for v, kept in zip(x, self.mask)]
+
+    def backward(self, grad):
+        self.mask = [random.random() < self.q for _ in grad]
+        return [g / self.q if kept else 0.0 for g, kept in zip(grad, self.mask)]
+""",
+        code="""
+import random
+
+class Dropout:
+    def __init__(self, p):
+        self.q = 1 - p
+
+    def forward(self, x):
+        self.mask = [random.random() < self.q for _ in x]
+        return [v / self.q if kept else 0.0 for v, kept in zip(x, self.mask)]
+
+    def backward(self, grad):
+        return [g / self.q if kept else 0.0 for g, kept in zip(grad, self.mask)]
+""",
+        alike=[
+            """
+import random
+
+class Dropout:
+    def __init__(self, p):
+        self.p = p
+
+    def forward(self, x):
+        self.factor = [0.0 if random.random() < self.p else 1 / (1 - self.p) for _ in x]
+        return [v * f for v, f in zip(x, self.factor)]
+
+    def backward(self, grad):
+        return [g * f for g, f in zip(grad, self.factor)]
+""",
+            """
+import numpy as np
+
+class Dropout:
+    def __init__(self, p):
+        self.q, self.rng = 1 - p, np.random.default_rng()
+
+    def forward(self, x):
+        self.scale = (self.rng.random(len(x)) < self.q) / self.q
+        return (np.array(x) * self.scale).tolist()
+
+    def backward(self, grad):
+        return (np.array(grad) * self.scale).tolist()
+""",
+            """
+import torch
+
+class Dropout:
+    def __init__(self, p):
+        self.p = p
+
+    def forward(self, x):
+        self.x = torch.tensor(x, requires_grad=True)
+        self.y = torch.nn.functional.dropout(self.x, self.p)
+        return self.y.tolist()
+
+    def backward(self, grad):
+        return torch.autograd.grad(self.y, self.x, torch.tensor(grad), retain_graph=True)[0].tolist()
+""",
+        ],
+        takes="object",
+        check=check_backward,
+        in_page=True,
+        power="400 coins at 0.25: a fresh mask leaves some dropped unit with a gradient, but for a "
+              "chance below 0.25^50",
+        harmless={
+            "random.random() < self.q -> random.random() <= self.q": "a coin equals q once in 2^53 tosses",
+            "random.random() < self.q -> random.random() >= self.q": "the share of survivors is the "
+                "forward pass's business; this exercise asks about the way back",
+        },
+        hints=[
+            "Count: how often does a unit that was dropped in `forward` get a gradient?",
+            "In this step the output is $\\frac{m}{q} x$, with the $m$ that was drawn. What is its "
+            "derivative?",
+            "The same $\\frac{m}{q}$. So `backward` needs the mask of `forward`, and draws none.",
+        ],
+        solution=r"""
+In one step the mask is a constant: the output is $\frac{m}{q} x$ and its derivative is
+$\frac{m}{q}$, with the same $m$. So backward multiplies by the same mask and the same factor. With
+a fresh mask the gradient is not the gradient of any function.
+""",
+        wrong=[
+            Slip("g / self.q if kept", "g if kept", "The mask is right, but the factor $1/q$ of "
+                 "forward belongs to the derivative too."),
+            Slip("g / self.q if kept", "g * self.q if kept", "Backward is not the inverse of "
+                 "forward: it multiplies by the derivative, which is $1/q$ again."),
+            Slip("[g / self.q if kept else 0.0 for g, kept in zip(grad, self.mask)]",
+                 "[g / self.q for g in grad]", "Now every unit gets a gradient, the dropped ones "
+                 "too, which had no part in the output."),
+            Slip("[g / self.q if kept else 0.0 for g, kept in zip(grad, self.mask)]",
+                 "[0.0 if kept else g / self.q for g, kept in zip(grad, self.mask)]",
+                 "That is the opposite of the mask: survivors get nothing."),
+            Wrong("""
+import random
+
+class Dropout:
+    def __init__(self, p):
+        self.q = 1 - p
+
+    def forward(self, x):
+        self.mask = [random.random() < self.q for _ in x]
+        return [v / self.q if kept else 0.0 for v, kept in zip(x, self.mask)]
+
+    def backward(self, grad):
+        mask = [random.random() < self.q for _ in grad]
+        return [g / self.q if kept else 0.0 for g, kept in zip(grad, mask)]
+""", "Backward still tosses coins of its own. Calling them `mask` and not `self.mask` changes "
+     "nothing."),
+            Wrong("""
+import random
+
+class Dropout:
+    def __init__(self, p):
+        self.q = 1 - p
+        self.mask = [random.random() < self.q for _ in range(10000)]
+
+    def forward(self, x):
+        return [v / self.q if kept else 0.0 for v, kept in zip(x, self.mask)]
+
+    def backward(self, grad):
+        return [g / self.q if kept else 0.0 for g, kept in zip(grad, self.mask)]
+""", "A mask drawn once for ever makes forward and backward agree, but no longer drops anew at "
+     "every step."),
+            Slip("g / self.q if kept", "1 / self.q if kept", "You return the layer's own "
+                 "derivative. By the chain rule it is multiplied by what comes from above."),
+        ],
+    )
+)  # fmt: skip
+
+
+def check_module(Dropout):
+    import torch
+
+    yield expect(
+        "it is a class of modules",
+        isinstance(Dropout, type) and issubclass(Dropout, torch.nn.Module),
+        "`Dropout` is no class derived from `torch.nn.Module`.",
+        "begin with `class Dropout(torch.nn.Module):`, and give the class itself to `q.check`",
+    )  # fmt: skip
+    layer = Dropout(0.25)
+    x = torch.tensor([2.0, -1.0, 3.0, 1.0])
+    outs = [layer.eval()(x) for _ in range(30)]
+    bad = next((out for out in outs if not torch.equal(out, x)), x)
+    factor = (bad / x).max().item()
+    yield expect(
+        "in evaluation it is the identity", bad is x,
+        f"After `layer.eval()`, [2, −1, 3, 1] becomes {[round(v, 3) for v in bad.tolist()]}.",
+        "ask `self.training`, which `eval()` sets to False",
+        "scaled" if abs(factor - 0.75) < 1e-6 and (bad != 0).all() else "dropped",
+    )  # fmt: skip
+    layer = torch.nn.Sequential(torch.nn.Sequential(Dropout(0.25))).train()
+    ones = torch.ones(40, 50)
+    out = layer(ones)
+    kept = out[out != 0]
+    yield expect(
+        "a tensor of the same shape comes out", out.shape == ones.shape,
+        f"Of 40 × 50 numbers {tuple(out.shape)} come out.", "keep the shape, with zeros in it",
+    )  # fmt: skip
+    scale = kept.mean().item() if len(kept) else 0.0
+    yield expect(
+        "survivors are divided by 1 − p",
+        len(kept) and torch.allclose(kept, torch.full_like(kept, 4 / 3)),
+        f"In training at p = 0.25 a survivor of 1 becomes {scale:.4g}; 1.333 is wanted.",
+        "scale in training, by one over the keep probability",
+    )  # fmt: skip
+    rows = [(row != 0).sum().item() for row in out]
+    yield expect(
+        "each number has a coin of its own", any(0 < row < 50 for row in rows)
+        and any(0 < (column != 0).sum() < 40 for column in out.T),
+        "In a batch of 40 examples with 50 units, whole rows or columns share their fate.",
+        "draw a mask of the shape of `x`",
+        "none" if len(kept) == 2000 else "rows" if all(r in (0, 50) for r in rows) else "columns",
+    )  # fmt: skip
+    yield expect(
+        "a share of 1 − p survives", plausible(len(kept), 2000, 0.75),
+        f"At p = 0.25, {len(kept) / 2000:.1%} of 2000 numbers survive; 75% are wanted.",
+        "compare your coins with the right one of the two rates",
+        "all" if len(kept) == 2000 else "some",
+    )  # fmt: skip
+    yield expect(
+        "each call tosses anew", not torch.equal(layer(ones), out),
+        "Two calls in training drop the same numbers.",
+        "draw the mask in `forward`",
+    )  # fmt: skip
+    x = torch.ones(2000, requires_grad=True)
+    out = layer(x)
+    grad = torch.autograd.grad(out.sum(), x, allow_unused=True)[0] if out.requires_grad else None
+    yield expect(
+        "gradients flow through the same mask", grad is not None and torch.equal(grad, out),
+        "The gradient of the sum of the outputs is not mask / q.",
+        "multiply `x` by the mask, and take nothing out of the graph",
+    )  # fmt: skip
+
+
+EXERCISES.append(
+    Code(
+        id="03.9",
+        title="As a module",
+        trains="the two modes of a PyTorch module",
+        question=r"""
+Write inverted dropout as a PyTorch module of your own: `Dropout(p)` drops and scales after
+`model.train()`, and passes its input on unchanged after `model.eval()`. It takes tensors of any
+shape. (`torch.nn.Dropout` does not count.)
+""",
+        given="""
+import torch
+
+class Dropout(torch.nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        ...
+""",
+        code="""
+import torch
+
+class Dropout(torch.nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        mask = torch.rand_like(x) >= self.p
+        return x * mask / (1 - self.p)
+""",
+        alike=[
+            """
+import torch
+
+class Dropout(torch.nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        return torch.nn.functional.dropout(x, self.p, self.training)
+""",
+            """
+import torch
+
+class Dropout(torch.nn.Module):
+    def __init__(self, rate):
+        super().__init__()
+        self.keep = 1 - rate
+
+    def forward(self, x):
+        if self.training:
+            x = x / self.keep * torch.bernoulli(torch.full(x.shape, self.keep))
+        return x
+""",
+            """
+import numpy as np
+import torch
+
+class Dropout(torch.nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+        self.rng = np.random.default_rng()
+
+    def forward(self, x):
+        if self.training:
+            mask = torch.as_tensor(self.rng.random(x.shape) < 1 - self.p)
+            return torch.where(mask, x / (1 - self.p), 0.0)
+        return x
+""",
+        ],
+        takes="object",
+        check=check_module,
+        power="2000 coins at 0.25: a rate off by 0.08 is found 99 times in 100",
+        harmless={
+            "torch.rand_like(x) >= self.p -> torch.rand_like(x) > self.p":
+                "a coin of 24 bits equals p once in 2^24 tosses",
+        },
+        hints=[
+            "`eval()` and `train()` set `self.training` in every module inside the model.",
+            "`torch.rand_like(x)` draws a number in [0, 1) for each element.",
+            "`x * (torch.rand_like(x) >= self.p) / (1 - self.p)` in training, `x` otherwise.",
+        ],
+        solution="""
+`train()` and `eval()` reach every module inside a model and set its `training`; `forward` asks it.
+""",
+        wrong=[
+            Slip("if not self.training:\n            return x\n        ", "",
+                 "It drops in evaluation too: `eval()` only sets a flag, and `forward` must ask."),
+            Slip("return x\n", "return x * (1 - self.p)\n", "That is a factor in both modes: "
+                 "divided in training, multiplied in evaluation."),
+            Slip("x * mask / (1 - self.p)", "x * mask", "Without the scale this is vanilla "
+                 "dropout, whose evaluation would need a factor."),
+            Slip(">= self.p", "< self.p", "The mask keeps with the drop rate."),
+            Slip("torch.rand_like(x) >= self.p",
+                 "torch.rand(x.shape[-1]) >= self.p", "One mask for all examples of the "
+                 "minibatch: it must have the shape of `x`, not of one row."),
+            Slip("torch.rand_like(x) >= self.p",
+                 "torch.rand(*x.shape[:-1], 1) >= self.p", "One coin for a whole example: either "
+                 "all its units drop or none."),
+            Slip("x * mask / (1 - self.p)", "(x * mask / (1 - self.p)).detach()", "`detach` cuts "
+                 "the graph: what lies below would learn nothing."),
+            Slip("mask = torch", "torch.manual_seed(0)\n        mask = torch", "Seeding in "
+                 "`forward` repeats one mask in every step, and resets everybody else's random "
+                 "numbers."),
+            Slip("mask = torch.rand_like(x) >= self.p", "mask = torch.ones_like(x)",
+                 "Everything is scaled and nothing dropped."),
+        ],
+    )
+)  # fmt: skip
+
+# ---- beyond the mean ----------------------------------------------------------------------------
+
+EXERCISES.append(
+    Number(
+        id="03.10",
+        title="After a ReLU",
+        trains="where the mean stops being right",
+        question=r"""
+A ReLU unit with bias $-\frac12$ receives $z = 1$ from a single unit below, through inverted dropout
+with $p = \frac12$. By how much is its mean output in training larger than its output in evaluation?
+""",
+        answer=0.25,
+        follows="Its mean output in training would then be {0.5 + answer}.",
+        hints=[
+            "In training it receives 2 or 0, each half of the time.",
+            "What does the ReLU send in these two cases, with the bias?",
+            "It sends $\\frac32$ or 0 in training, and $\\frac12$ in evaluation.",
+        ],
+        solution=r"""
+In training the unit receives $z/q = 2$ or 0 and sends $2 - \frac12 = \frac32$ or
+$\max(0, -\frac12) = 0$: on average $\frac34$. Evaluation sends $1 - \frac12 = \frac12$. The
+difference is $\frac14$: what the unit *receives* has the right mean, what it sends has not.
+""",
+        wrong=[
+            Wrong(0, "That would hold for a linear unit. The ReLU cuts off what falls below 0, in "
+                     "the case in which the unit below is dropped."),
+            Wrong(0.75, "That is the mean in training itself, not its distance from evaluation."),
+            Wrong(1.0, "That is the case in which the unit is kept, less evaluation. Half of the "
+                       "time it is dropped."),
+            Wrong(-0.25, "Without dropout's scale a kept unit would send ½ and a dropped one 0; "
+                         "inverted dropout sends $z/q$."),
+        ],
+    )
+)  # fmt: skip
+
+EXERCISES.append(
+    Choice(
+        id="03.11",
+        title="Which activation loses the mean most?",
+        trains="guessing before looking",
+        question=r"""
+The next figure shows, for a unit above ten dropped ones, how far its mean output in training lies
+from its output in evaluation, at drop rates up to 0.9. Whose curve is highest at the right end?
+""",
+        options={
+            "a": "ReLU's, which is not smooth but linear on either side of 0.",
+            "b": "tanh's, which saturates on both sides.",
+            "c": "The sigmoid's, which never sends less than 0.",
+        },
+        answer="a",
+        reveals="fig-after-nonlinearity",
+        after="What grows without bound can err without bound: a kept unit sends up to ten times "
+              "its value at $p = 0.9$.",
+        hints=["How large can the output of each become when a survivor is multiplied by ten?"],
+        solution=r"""
+At $p = 0.9$ what survives is multiplied by ten. The ReLU passes that on, and cuts off the negative
+half; tanh and sigmoid cannot send more than 1, so they cannot be far off.
+""",
+        wrong=[
+            Wrong("b", "tanh is bent more, but what it sends lies between −1 and 1, in training as "
+                       "in evaluation; so the two means cannot lie far apart."),
+            Wrong("c", "The sigmoid sends between 0 and 1 and is nearly straight in between: it "
+                       "has the smallest error of the three."),
+        ],
+    )
+)  # fmt: skip
