@@ -1,6 +1,9 @@
-"""python -m dropout: `bench` times the library here, `info` says which engines there are."""
+"""python -m dropout: `bench` times the library here, `info` says which engines there are, `grade`
+marks notebooks with the checks of the book's exercises.
+"""
 
 import argparse
+import contextlib
 import json
 import shlex
 import sys
@@ -37,11 +40,28 @@ def rate(text: str) -> float:
     return float(text)
 
 
+def limit(text: str) -> float:
+    """A number of seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a limit must be a number of seconds, got {text!r}")
+    return seconds
+
+
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
     top = argparse.ArgumentParser(prog="python -m dropout", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="engines, versions, machine")
+    marking = commands.add_parser("grade", help="mark filled-in notebooks, as CSV")
+    marking.add_argument("notebooks", metavar="notebook", type=Path, nargs="+")
+    marking.add_argument("--seconds", type=limit, default=600,
+                         help="for one notebook, which is ended then")  # fmt: skip
+    marking.add_argument("--csv", type=Path, metavar="FILE", help="where the table goes, else "
+                         "it is printed")  # fmt: skip
     timing = commands.add_parser(
         "bench", help="times, beside PyTorch's and a plain copy",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -70,6 +90,16 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if options.command == "info":
         print(describe(surroundings()))
+        return
+    if options.command == "grade":
+        from dropout.exercises import grading
+
+        if options.csv and not options.csv.absolute().parent.is_dir():
+            parser().error(f"--csv: there is no folder {options.csv.absolute().parent}")
+        with contextlib.ExitStack() as stack:
+            out = stack.enter_context(options.csv.open("w", encoding="utf-8")) if options.csv \
+                else sys.stdout  # fmt: skip
+            grading.grade(options.notebooks, options.seconds, out)
         return
     names = list(dict.fromkeys(options.subjects or bench.UNASKED))
     if options.device == "cuda" and not torch.cuda.is_available():

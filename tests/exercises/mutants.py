@@ -60,7 +60,7 @@ def replacements(node: ast.AST, names: set[str]) -> Iterator[ast.AST]:
             yield ast.Attribute(value, RENAMED[name], ast.Load())
         case ast.Name(id=name, ctx=ast.Load()) if name in RENAMED and hasattr(builtins, name):
             yield ast.Name(RENAMED[name], ast.Load())
-        case ast.UnaryOp(op=ast.Not(), operand=operand) | ast.UnaryOp(op=ast.USub(), operand=operand):
+        case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):
             yield operand
         case ast.IfExp(test=_, body=body, orelse=orelse):
             yield body

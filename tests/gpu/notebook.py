@@ -91,8 +91,12 @@ def execute(source: str, namespace: dict) -> tuple[str, str | None]:
 
 
 def compare(path: Path) -> dict:
-    """A notebook's report: its cells are run in turn, up to the first with an error."""
-    cells = [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
+    """A notebook's report: its cells but for exercises are run in turn, up to the first error."""
+    cells = [
+        cell
+        for cell in json.loads(path.read_text("utf-8"))["cells"]
+        if cell["cell_type"] == "code" and "exercise" not in cell["metadata"].get("tags", [])
+    ]
     begin, namespace, differences = perf_counter(), {"__name__": "__main__"}, []
     for number, cell in enumerate(cells, start=1):
         tags = cell["metadata"].get("tags", [])

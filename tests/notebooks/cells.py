@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 
 from tests.book.ledger_rules import read_labels
 from tests.notebooks import normalise
+from tests.notebooks.rules import EXERCISE
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Checks:
 
 
 def code_cells(path: Path) -> list[Cell]:
-    """The code cells of a notebook, each with the last label before it."""
+    """The code cells of a notebook but for its exercises, each with the last label before it."""
     found: list[Cell] = []
     labels: list[str] = []
     for cell in normalise.read(path).cells:
@@ -44,6 +45,8 @@ def code_cells(path: Path) -> list[Cell]:
             labels, _ = read_labels(cell.source, labels)
         elif cell.cell_type == "code":
             tags = frozenset(cell.metadata.get("tags", []))
+            if EXERCISE in tags:
+                continue
             label = labels[-1] if labels else ""
             found.append(Cell(len(found) + 1, label, tags, cell.source))
     return found

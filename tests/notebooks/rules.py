@@ -6,6 +6,7 @@ from nbformat import NotebookNode
 from nbval.plugin import comment_markers, metadata_tags
 
 NOT_COMPARED = "nbval-ignore-output"
+EXERCISE = "exercise"  # a question, or the cell for its answer
 ALLOWED_TAGS = {NOT_COMPARED, "raises-exception"}
 SHORTEST_REASON, SHORTEST_ALT, SHORTEST_CAPTION, MOST_CODE_LINES, MOST_LINES = 20, 30, 20, 15, 20
 MOST_COLUMNS, MOST_PRINTED = 88, 78  # what a page shows on a desktop without scrolling
@@ -82,6 +83,8 @@ def too_long(cell: NotebookNode) -> str | None:
     """More lines than can be taken in at a glance."""
     lines = cell.source.splitlines()
     code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if EXERCISE in cell.metadata.get("tags", []):
+        return None  # what a reader begins with is as long as it is
     if len(code) > MOST_CODE_LINES or len(lines) > MOST_LINES:
         return (
             f"{len(lines)} lines, {len(code)} of them code: "

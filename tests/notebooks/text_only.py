@@ -7,7 +7,7 @@ beside them is compared.
 
 from nbval.plugin import IPyNbCell
 
-NOT_STORED = ("image/svg+xml", "text/html", "text/latex")
+NOT_STORED = ("image/svg+xml", "text/html", "text/latex", "text/markdown")
 
 
 def pytest_collection_modifyitems(items):

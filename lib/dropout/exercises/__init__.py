@@ -83,4 +83,5 @@ def progress() -> Progress:
     chapters = {number: [each.id for each in found] for number, found in _chapters().items()}
     names = {key for keys in chapters.values() for key in keys}
     solved = {key for key, row in known.items() if row.get("passed") is True} & names
-    return Progress(solved, set(known) & names, chapters)
+    tried = {key for key, row in known.items() if row.get("attempts")} & names
+    return Progress(solved, tried, chapters)

@@ -53,10 +53,11 @@ A layer uses inverted dropout with $p = 0.5$. In training you read off 2.0 as th
 evaluation, for the same input?
 """,
         answer=1.0,
-        follows="With that activation a kept unit would send {answer / 0.5} in training, and you read 2.",
+        follows="With that activation a kept unit would send {answer / 0.5} in training, where you "
+                "read 2.",
         hints=[
             "What you read off has been scaled already.",
-            "If the activation is $h$, a kept unit sends $h / q$ in training and $h$ in evaluation.",
+            "If the activation is $h$, a kept unit sends $h / q$ in training, $h$ in evaluation.",
             "$h / 0.5 = 2$.",
         ],
         solution=r"""
@@ -296,7 +297,7 @@ def dropout(x, p):
 """,
         ],
         check=check_inverted,
-        power="2000 coins at 0.25: a rate off by 0.08 is found 99 times in 100",
+        power="2000 coins at 0.25: a rate off by 0.09 is found 99 times in 100",
         in_page=True,
         harmless={
             "random.random() < q -> random.random() <= q": "a coin equals q once in 2^53 tosses",
@@ -435,12 +436,14 @@ def dropout(x, p, training):
         ],
         check=check_vanilla,
         in_page=True,
-        power="2000 coins at 0.25: a rate off by 0.08 is found 99 times in 100",
-        harmless={"random.random() < p -> random.random() <= p": "a coin equals p once in 2^53 tosses"},
+        power="2000 coins at 0.25: a rate off by 0.09 is found 99 times in 100",
+        harmless={
+            "random.random() < p -> random.random() <= p": "a coin equals p once in 2^53 tosses",
+        },
         hints=[
             "At $p = 0.5$ the drop rate and the keep probability are the same number. Try 0.25.",
             "In training a unit passes on $x$ with probability $q$. What is the mean?",
-            "Evaluation must send that mean, $q x = (1 - p)\,x$.",
+            "Evaluation must send that mean, $q x = (1 - p) x$.",
         ],
         solution="""
 Training drops with probability `p`, so it sends `(1 - p) * v` on average, and this is what
@@ -597,7 +600,8 @@ class Dropout:
         return self.y.tolist()
 
     def backward(self, grad):
-        return torch.autograd.grad(self.y, self.x, torch.tensor(grad), retain_graph=True)[0].tolist()
+        grad = torch.tensor(grad)
+        return torch.autograd.grad(self.y, self.x, grad, retain_graph=True)[0].tolist()
 """,
         ],
         takes="object",
@@ -606,9 +610,10 @@ class Dropout:
         power="400 coins at 0.25: a fresh mask leaves some dropped unit with a gradient, but for a "
               "chance below 0.25^50",
         harmless={
-            "random.random() < self.q -> random.random() <= self.q": "a coin equals q once in 2^53 tosses",
-            "random.random() < self.q -> random.random() >= self.q": "the share of survivors is the "
-                "forward pass's business; this exercise asks about the way back",
+            "random.random() < self.q -> random.random() <= self.q":
+                "a coin equals q once in 2^53 tosses",
+            "random.random() < self.q -> random.random() >= self.q":
+                "how many survive is the forward pass's business, and not asked here",
         },
         hints=[
             "Count: how often does a unit that was dropped in `forward` get a gradient?",
@@ -813,7 +818,7 @@ class Dropout(torch.nn.Module):
         ],
         takes="object",
         check=check_module,
-        power="2000 coins at 0.25: a rate off by 0.08 is found 99 times in 100",
+        power="2000 coins at 0.25: a rate off by 0.09 is found 99 times in 100",
         harmless={
             "torch.rand_like(x) >= self.p -> torch.rand_like(x) > self.p":
                 "a coin of 24 bits equals p once in 2^24 tosses",

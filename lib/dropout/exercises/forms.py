@@ -172,7 +172,7 @@ class Number(Exercise):
     @property
     def how(self) -> str:
         unit = f", {self.unit}" if self.unit else ""
-        return f"A number{unit}; a text such as `\"2/3\"` will do."
+        return f'A number{unit}; a text such as `"2/3"` will do.'
 
     def right(self) -> float:
         return self.answer
@@ -221,7 +221,7 @@ class Choice(Exercise):
     @property
     def how(self) -> str:
         rows = "\n".join(f"- **{letter}**: {text}" for letter, text in self.options.items())
-        return f"{rows}\n\nThe letter, as text: `\"{next(iter(self.options))}\"`."
+        return f'{rows}\n\nThe letter, as text: `"{next(iter(self.options))}"`.'
 
     def right(self) -> str:
         return self.answer
@@ -300,7 +300,9 @@ class Formula(Exercise):
         found, wanted = self.values(answer), self.values(self.answer)
         if all(map(formulas.same, found, wanted)):
             return Result(True, self.after)
-        k = next(k for k, pair in enumerate(zip(found, wanted, strict=True)) if not formulas.same(*pair))
+        k = next(
+            k for k, pair in enumerate(zip(found, wanted, strict=True)) if not formulas.same(*pair)
+        )
         place = ", ".join(f"{name} = {shown(self.points[k][name])}" for name in self.names)
         yours = "has no value" if math.isnan(found[k]) else f"is {shown(found[k])}"
         gap = f"At {place} yours {yours}; {shown(wanted[k])} is wanted."
@@ -415,7 +417,9 @@ class Code(Exercise):
         """What `probes.judge` says of an answer, whatever the answer does."""
         watched = running.Alike(answer, self.name) if self.takes == "lists" else answer
         try:
-            return running.run(lambda: probes.judge(self.check, watched), watched, self.seconds, key)
+            return running.run(
+                lambda: probes.judge(self.check, watched), watched, self.seconds, key
+            )
         except probes.Broken as broken:
             gap, step = broken.args
             return f"\n{gap}", gap, [], step

@@ -56,7 +56,8 @@ def close(found, wanted, tolerance=1e-5):
     """Whether numbers, or lists of numbers, are the same to a relative and absolute tolerance."""
     if isinstance(found, list) or isinstance(wanted, list):
         return shape(found) == shape(wanted) and all(
-            close(a, b, tolerance) for a, b in zip(flat(found), flat(wanted))  # noqa: B905
+            close(a, b, tolerance)
+            for a, b in zip(flat(found), flat(wanted))  # noqa: B905
         )
     return abs(found - wanted) <= tolerance * max(1.0, abs(wanted))
 
@@ -127,7 +128,7 @@ class Watched:
         except TypeError as error:
             raise Broken(
                 f"`{self.text}` gives {error}, where numbers are wanted.", "return numbers"
-            )
+            ) from None
         return self.out
 
 
@@ -135,7 +136,7 @@ def judge(check, answer):
     """Run a check. Returns what the first broken property is (its claim and sign; None where all
     hold), its gap, the claims that hold, and the next step. Errors of the answer are raised.
     """
-    held = []
+    held: list = []
     try:
         for claim, holds, gap, step, sign in check(answer):
             if not holds:

@@ -9,14 +9,15 @@ from dropout.exercises import state
 from dropout.exercises.forms import Code, Exercise, Open, Result
 
 PLAIN = (
-    (r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1)/(\2)"), (r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)"),
+    (r"\\[dt]?frac(\w)(\w)", r"\1/\2"), (r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1)/(\2)"),
+    (r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)"),
     (r"\\(?:mathrm|operatorname|text|mathbf|boldsymbol)\{([^{}]*)\}", r"\1"),
     (r"\\cdot|\\times", "·"), (r"\\(?:le|leq)\b", "≤"), (r"\\(?:ge|geq)\b", "≥"), (r"\\to\b", "→"),
     (r"\\approx\b", "≈"), (r"\\sigma\b", "σ"), (r"\\lambda\b", "λ"), (r"\\mu\b", "μ"),
     (r"\\tau\b", "τ"), (r"\\sum\b", "Σ"), (r"\\odot\b", "⊙"), (r"\\(?:dots|ldots)\b", "…"),
     (r"\\(?:tilde|hat|bar)\{?(\w)\}?", r"\1"), (r"\\[,;!]|\\(?:quad|left|right)\b", " "),
     (r"\\(exp|log|max|min|Pr|tanh)\b", r"\1"), (r"\\[{}%]", lambda m: m[0][1]), (r"\$+", ""),
-    (r"\*\*([^*]+)\*\*", r"\1"),
+    (r"\*\*([^*]+)\*\*", r"\1"), (r"(?<![\w*])\*([^*\n]+)\*(?![\w*])", r"\1"),
 )  # fmt: skip
 
 
@@ -42,9 +43,9 @@ class Shown:
 
 def show(item: Any) -> None:
     """Show an object below a notebook's cell, or print it."""
-    ipython = sys.modules.get("IPython")
+    ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    if shell is not None and hasattr(shell, "kernel"):
+    if hasattr(shell, "kernel"):
         ipython.display.display(item)
     else:
         print(item)
@@ -105,7 +106,7 @@ def question_text(exercise: Exercise) -> str:
         f"**Exercise {exercise.id} · {exercise.title}** ({exercise.kind})",
         exercise.question.strip(),
         exercise.how,
-        f"Trains {exercise.trains}.",
+        f"*Trains:* {exercise.trains}.",
     ]
     return "\n\n".join(part for part in parts if part)
 

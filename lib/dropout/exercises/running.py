@@ -1,4 +1,4 @@
-"""A reader's code, run so that the notebook outlives it: in a time limit, quietly, on fixed coins."""
+"""A reader's code, run so that the notebook outlives it: timed, quietly, on fixed coins."""
 
 import contextlib
 import ctypes
@@ -24,40 +24,42 @@ class TimeUp(BaseException):
     """Raised in code that runs too long; no Exception, which the code might catch."""
 
 
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeUp in the body after `seconds`, and nothing once the body is left.
+def limited(body: Callable[[], Any], seconds: float) -> Any:
+    """What the body returns. Raises TimeUp in it after `seconds`, and nothing once it has ended.
 
     By the alarm clock where this is the main thread of a system that has one, which also ends a
     sleep; elsewhere by an exception that Python delivers at the thread's next step.
     """
-    by_alarm = (
-        hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    )
-    with _alarm(seconds) if by_alarm else _other_thread(seconds):
-        yield
+    main = threading.current_thread() is threading.main_thread()
+    arm = _alarm if main and hasattr(signal, "setitimer") else _other_thread
+    over = False  # no ring is heard any more
+    disarm = arm(seconds, lambda: not over)
+    # A ring in the middle of the inner `finally` is the last for AGAIN seconds: the outer one runs.
+    try:
+        try:
+            return body()
+        finally:
+            over = True
+    finally:
+        disarm()
 
 
-@contextlib.contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
+def _alarm(seconds: float, heard: Callable[[], bool]) -> Callable[[], None]:
     def ring(*_: Any) -> None:
-        raise TimeUp
+        if heard():
+            raise TimeUp
 
     before = signal.signal(signal.SIGALRM, ring)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
-        try:
-            yield
-        finally:
-            # Deaf first: an alarm between the next two lines must not ring.
-            signal.signal(signal.SIGALRM, signal.SIG_IGN)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+
+    def disarm() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
+    return disarm
 
-@contextlib.contextmanager
-def _other_thread(seconds: float) -> Iterator[None]:
+
+def _other_thread(seconds: float, heard: Callable[[], bool]) -> Callable[[], None]:
     target, done, lock = threading.get_ident(), threading.Event(), threading.Lock()
 
     def throw(error: Any) -> None:
@@ -67,19 +69,20 @@ def _other_thread(seconds: float) -> Iterator[None]:
         wait = seconds
         while not done.wait(wait):
             with lock:
-                if not done.is_set():
+                if heard() and not done.is_set():
                     throw(ctypes.py_object(TimeUp))
             wait = AGAIN
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    try:
-        yield
-    finally:
+
+    def disarm() -> None:
         with lock:
             done.set()
             throw(None)  # one that is thrown but not yet delivered
         watcher.join()
+
+    return disarm
 
 
 @contextlib.contextmanager
@@ -104,9 +107,8 @@ def run(body: Callable[[], Any], watched: Any, seconds: float, key: int) -> Any:
             own_coins(key),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
-            time_limit(seconds),
         ):
-            return body()
+            return limited(body, seconds)
     except TimeUp:
         raise Broken(
             f"{called(watched)} does not end within {seconds:g} seconds.",
@@ -134,7 +136,7 @@ def fault(error: BaseException, watched: Any) -> tuple[str, str]:
     line = line_of(error)
     if line is None and isinstance(watched, Watched) and not watched.inside:
         return (
-            f"{called(watched)} gives `{shown(watched.out)}`, which has not the shape that is wanted.",
+            f"{called(watched)} gives `{shown(watched.out)}`, which has not the shape wanted.",
             "look at the shape of what your function returns",
         )
     where = f" in line {line} of your code" if line else ""
@@ -153,8 +155,6 @@ def line_of(error: BaseException) -> int | None:
         and not frame.filename.startswith((sys.base_prefix, OURS))
     ]
     return lines[-1] if lines else None
-
-
 
 
 # ---- lists, arrays and tensors alike ----------------------------------------------------------

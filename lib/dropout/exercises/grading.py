@@ -1,0 +1,102 @@
+"""Mark filled-in notebooks with the same checks: `python -m dropout grade notebook.ipynb …`.
+
+Each notebook runs in a process of its own, which is ended at a time limit. It is the students' code
+that runs there, with the rights of who marks it.
+"""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from dropout.exercises import find, state
+
+COLUMNS = ("notebook", "exercise", "title", "passed", "attempts", "hints", "message", "trouble")
+ASKED = re.compile(r"""\bexercise\(\s*["'](\d\d\.\d+)["']""")
+
+
+def sources(notebook: Path) -> list[str]:
+    """The code cells of a notebook. Raises ValueError, with the file's name, where it is none."""
+    try:
+        cells = json.loads(notebook.read_text("utf-8"))["cells"]
+        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("is no notebook") from None
+
+
+def rows(notebook: Path, seconds: float) -> Iterator[dict[str, Any]]:
+    """What each exercise of a notebook comes to, in the order in which it asks them."""
+    empty = {"notebook": str(notebook), "passed": "no", "attempts": 0, "hints": 0}
+    try:
+        asked = list(dict.fromkeys(ASKED.findall("\n".join(sources(notebook)))))
+    except ValueError as error:
+        yield empty | {"trouble": str(error)}
+        return
+    found, trouble = run(notebook, seconds)
+    for key in asked:
+        try:
+            title = find(key).title
+        except ValueError:
+            yield empty | {"exercise": key, "trouble": "there is no such exercise"}
+            continue
+        row = found.get(key, {})
+        yield empty | {
+            "exercise": key,
+            "title": title,
+            "passed": "yes" if row.get("passed") else "no",
+            "attempts": row.get("attempts", 0),
+            "hints": row.get("hints", 0),
+            "message": " ".join(str(row.get("message", "not attempted")).split()),
+            "trouble": trouble,
+        }
+
+
+def run(notebook: Path, seconds: float) -> tuple[state.State, str]:
+    """Run a notebook; what its checks recorded, and what went wrong with the run, or ""."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "state.json"
+        settings = {"DROPOUT_STATE": str(kept), "MPLBACKEND": "agg", "IPYTHONDIR": folder}
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "dropout.exercises.grading", str(notebook.absolute())],
+                cwd=notebook.absolute().parent,
+                env=os.environ | settings,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
+            trouble = f"ended with status {done.returncode}" if done.returncode else ""
+        except subprocess.TimeoutExpired:
+            trouble = f"stopped after {seconds:g} seconds"
+        return (json.loads(kept.read_text("utf-8")) if kept.is_file() else {}), trouble
+
+
+def grade(notebooks: Iterable[Path], seconds: float, out: TextIO) -> None:
+    """Write a table as CSV: a row for each exercise of each notebook."""
+    table = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    for notebook in notebooks:
+        table.writerows(rows(notebook, seconds))
+        out.flush()
+
+
+def execute(notebook: Path) -> None:
+    """Run the cells of a notebook in this process, and go on after one that raises."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance(colors="NoColor", history_load_length=0)
+    for source in sources(notebook):
+        shell.run_cell(source)
+
+
+if __name__ == "__main__":
+    execute(Path(sys.argv[1]))
