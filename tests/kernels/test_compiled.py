@@ -76,8 +76,8 @@ def test_each_loop_and_type_has_a_file_of_its_own():
 def test_two_types_written_at_once_are_each_found_as_their_own(
     one, other, loop, tmp_path, monkeypatch
 ):
+    codes = {dtype: loop(dtype) for dtype in (one, other)}  # their own files are elsewhere
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    codes = {dtype: loop(dtype) for dtype in (one, other)}
     caches = {dtype: compiled.Cache(code.py_func) for dtype, code in codes.items()}
     assert load(codes[one], caches[one]) is load(codes[other], caches[other]) is None
     # The other type writes all it has to while the first is in the middle of its writing.
