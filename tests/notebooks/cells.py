@@ -172,6 +172,19 @@ def _statement_names(statement: ast.AST) -> tuple[set[str], set[str]]:
     return loads - inner, stores - inner
 
 
+def unused_imports(cells: list[Cell]) -> set[str]:
+    """The names that cells import and none of them uses."""
+    trees = [ast.parse(cell.source) for cell in cells]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    return imported - {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
 def slice_for(cells: list[Cell], wanted: Cell) -> list[Cell]:
     """A cell and, in order, the earlier cells that it needs, by the names that it uses."""
     kept = [wanted]

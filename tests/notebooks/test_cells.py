@@ -61,6 +61,23 @@ def test_a_change_to_what_a_name_holds_is_needed(tmp_path):
     assert len(cells.slice_for(found, found[-1])) == 3
 
 
+@pytest.mark.parametrize("path", normalise.notebooks(), ids=lambda path: path.stem)
+def test_no_notebook_imports_what_it_does_not_use(path):
+    assert not cells.unused_imports(cells.code_cells(path))
+
+
+def test_an_unused_import_is_found_and_cells_of_exercises_are_left_out(tmp_path):
+    path = notebook(
+        tmp_path / "a.ipynb",
+        "import a.b, c as d\nfrom e import f, g",
+        "a.b.x, f",
+        ("import random\nd, g", "exercise"),
+    )
+    found = cells.code_cells(path)
+    assert [cell.number for cell in found] == [1, 2]
+    assert cells.unused_imports(found) == {"d", "g"}
+
+
 def test_the_digest_does_not_see_comments(tmp_path):
     names = [
         cells.digest(cells.code_cells(notebook(tmp_path / "a.ipynb", source)))

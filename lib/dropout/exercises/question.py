@@ -2,30 +2,48 @@
 
 import re
 import sys
+import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from dropout.exercises import state
 from dropout.exercises.forms import Code, Exercise, Open, Result
 
-PLAIN = (
+PLAIN: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\\[dt]?frac(\w)(\w)", r"\1/\2"), (r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1)/(\2)"),
     (r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)"),
-    (r"\\(?:mathrm|operatorname|text|mathbf|boldsymbol)\{([^{}]*)\}", r"\1"),
-    (r"\\cdot|\\times", "·"), (r"\\(?:le|leq)\b", "≤"), (r"\\(?:ge|geq)\b", "≥"), (r"\\to\b", "→"),
-    (r"\\approx\b", "≈"), (r"\\sigma\b", "σ"), (r"\\lambda\b", "λ"), (r"\\mu\b", "μ"),
-    (r"\\tau\b", "τ"), (r"\\sum\b", "Σ"), (r"\\odot\b", "⊙"), (r"\\(?:dots|ldots)\b", "…"),
-    (r"\\(?:tilde|hat|bar)\{?(\w)\}?", r"\1"), (r"\\[,;!]|\\(?:quad|left|right)\b", " "),
-    (r"\\(exp|log|max|min|Pr|tanh)\b", r"\1"), (r"\\[{}%]", lambda m: m[0][1]), (r"\$+", ""),
-    (r"\*\*([^*]+)\*\*", r"\1"), (r"(?<![\w*])\*([^*\n]+)\*(?![\w*])", r"\1"),
+    (r"\\(?:mathrm|mathbb|mathbf|boldsymbol|operatorname|text)\{([^{}]*)\}", r"\1"),
+    (r"\\(?:tilde|hat|bar|widehat|overline)\s*\{?(\w)\}?", r"\1"),
+    (r"\\(?:[,;!: ]|(?:quad|qquad|left|right|big|Big|displaystyle)\b)", " "),
+    (r"\\([a-zA-Z]+)", lambda found: sign(found[1])), (r"\\(.)", r"\1"), (r"\$+", ""),
+    (r"\*\*([^*]+)\*\*", r"\1"), (r"(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])", r"\1"),
 )  # fmt: skip
+SIGNS = {
+    "cdot": "·", "times": "×", "circ": "∘", "odot": "⊙", "le": "≤", "leq": "≤", "ge": "≥",
+    "geq": "≥", "ne": "≠", "approx": "≈", "to": "→", "in": "∈", "sum": "Σ", "prod": "Π",
+    "dots": "…", "ldots": "…", "cdots": "…", "infty": "∞", "lVert": "‖", "rVert": "‖", "top": "ᵀ",
+    "pm": "±", "partial": "∂", "sim": "~", "propto": "∝", "ell": "l", "mid": "|", "ll": "≪",
+}  # fmt: skip
+
+
+def sign(name: str) -> str:
+    """What TeX's command is in plain text: a sign, a Greek letter, or its name."""
+    case = "CAPITAL" if name[0].isupper() else "SMALL"
+    name = name.removeprefix("var")
+    try:
+        return SIGNS.get(name) or unicodedata.lookup(f"GREEK {case} LETTER {name}")
+    except KeyError:
+        return name
 
 
 def plain(markdown: str) -> str:
-    """Markdown with formulas as a terminal shows it."""
-    for pattern, replacement in PLAIN:
-        markdown = re.sub(pattern, replacement, markdown)
-    return markdown
+    """Markdown with formulas as a terminal shows it; code stays as it is."""
+    parts = re.split(r"(```.*?```|`[^`]*`)", markdown, flags=re.DOTALL)
+    for place in range(0, len(parts), 2):
+        for pattern, replacement in PLAIN:
+            parts[place] = re.sub(pattern, replacement, parts[place])
+    return "".join(parts)
 
 
 @dataclass(frozen=True)

@@ -69,15 +69,17 @@ def change(update: Callable[[State], None]) -> None:
 
 
 def record(key: str, **facts: Any) -> None:
-    """Note facts of one exercise. Counts (`attempts`, `hints`) are added to those that stand."""
+    """Note facts of one exercise: counts are added up, and what was true once stays true."""
 
     def update(state: State) -> None:
         row = state.setdefault(key, {})
         for name, value in facts.items():
             before = row.get(name)
-            counted = isinstance(value, int) and isinstance(before, int)
-            row[name] = (before or value) if isinstance(value, bool) else \
-                before + value if counted else value  # fmt: skip
+            if isinstance(value, bool):
+                value = value or before is True
+            elif isinstance(value, int) and isinstance(before, int):
+                value += before
+            row[name] = value
 
     change(update)
 
