@@ -428,7 +428,7 @@ EXERCISES.append(
         question=r"""
 *Max-norm* lets large steps do no lasting harm: after each step, the vector $w$ of the weights into
 a unit is scaled back to the length $c$ if it has become longer. Its length is
-$\lVert w \rVert = \sqrt{\sum_j w_j^2}$. Write `project(w, c)` for one unit: `w` is a list, an array
+$\sqrt{\sum_j w_j^2}$. Write `project(w, c)` for one unit: `w` is a list, an array
 or a tensor of its incoming weights, and what comes out has the same direction and a length of at
 most `c`. Weights that are no longer than that stay as they are.
 """,
