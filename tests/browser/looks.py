@@ -2,8 +2,12 @@
 
 from playwright.sync_api import Page
 
-# What may scroll inside itself, and where: on phones, formulas and tables that cannot be broken.
-MAY_SCROLL = {1280: "", 390: "mjx-container, .pst-scrollable-table-container, .output.text_html"}
+# What may scroll inside itself, and where: on phones, formulas, tables and lines of code that
+# cannot be broken.
+MAY_SCROLL = {
+    1280: "",
+    390: "mjx-container, .pst-scrollable-table-container, .output.text_html, .editor textarea",
+}
 MAY_SCROLL[320] = MAY_SCROLL[390]
 
 # Boxes of the article whose content is wider than they are, and hidden or reached by scrolling

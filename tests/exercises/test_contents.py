@@ -1,6 +1,5 @@
 """Every exercise of the book: solutions pass, each wrong answer draws its own message."""
 
-import ast
 import re
 from collections import Counter
 
@@ -95,13 +94,26 @@ def test_equal_forms_of_a_formula_pass(exercise):
 
 def as_sympy(exercise, text):
     """A formula as SymPy has it, with the exercise's other names replaced by what they are."""
-
-    def built(text, space):
-        tree = ast.Expression(formulas.parse(text, space))
-        return eval(compile(tree, "formula", "eval"), {}, FUNCTIONS | space)
-
     space = {name: sp.Symbol(name, positive=True) for name in exercise.names}
-    return built(text, space | {name: built(also, space) for name, also in exercise.also.items()})
+    for name, also in exercise.also.items():
+        space[name] = built(formulas.parse(also, exercise.names), space)
+    return built(formulas.parse(text, space), space)
+
+
+def built(tree, space):
+    match tree:
+        case ("number", value):
+            return sp.nsimplify(value, rational=True)
+        case ("name", name):
+            return space[name]
+        case ("call", name, part):
+            return FUNCTIONS[name](built(part, space))
+        case ("sign +" | "sign -" as sign, part):
+            return (-1 if sign == "sign -" else 1) * built(part, space)
+        case ("**", left, right):
+            return built(left, space) ** built(right, space)
+        case (sign, left, right):
+            return formulas.OPERATORS[sign](built(left, space), built(right, space))
 
 
 @named([each for each in ALL if isinstance(each, Formula)])

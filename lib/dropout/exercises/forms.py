@@ -20,6 +20,7 @@ from dropout.exercises.probes import shown
 
 MOST_WORDS = 160  # of a message
 KEY = 20260114  # where the global generators begin in a check
+COINS = 4  # sets of coins that the gallery of a question on code is tried with
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class Exercise:
 
 NOT_ATTEMPTED = Result(False, "Not attempted yet.", attempted=False)
 MORE = "Next: take a hint, `q.hint()`."
+NO_NUMBER = "This is no number: write one with a point, such as `0.25`, `2/3` or `50%`."
 
 
 def number(answer: Any) -> float:
@@ -133,9 +135,14 @@ def number(answer: Any) -> float:
     """
     if isinstance(answer, str):
         text = answer.strip()
-        percent = text.endswith("%")
-        tree = formulas.parse(text.rstrip("%"), ["pi", "e"])
-        value = formulas.evaluate(tree, {"pi": math.pi, "e": math.e}) / (100 if percent else 1)
+        if not text:
+            raise formulas.FormulaError("There is no number yet.")
+        try:
+            tree = formulas.parse(text.rstrip("%"), ["pi", "e"])
+        except formulas.FormulaError:
+            raise formulas.FormulaError(NO_NUMBER) from None
+        value = formulas.evaluate(tree, {"pi": math.pi, "e": math.e})
+        value /= 100 if text.endswith("%") else 1
     else:
         try:
             if isinstance(answer, bool):
@@ -405,12 +412,20 @@ class Code(Exercise):
 
     @functools.cached_property
     def misconceptions(self) -> dict[str, str]:
-        """What is said for the first property that breaks, by how it breaks: from the gallery."""
+        """What is said for the first property that breaks, by how it breaks: from the gallery.
+
+        It may break in another way with other coins, so each entry is tried with some more.
+        """
         known: dict[str, str] = {}
-        for source, says in self.gallery:
-            broken, *_ = self.tried(self.made(source))
-            if broken is not None:
-                known.setdefault(broken, says)
+        raised = set()
+        for key in range(KEY, KEY + COINS):
+            for source, says in self.gallery:
+                if source not in raised:
+                    broken, *_ = self.tried(self.made(source), key)
+                    if broken is not None:
+                        known.setdefault(broken, says)
+                    if broken is None or broken.startswith("\n"):  # an error has no coins
+                        raised.add(source)
         return known
 
     def tried(self, answer: Any, key: int = KEY) -> tuple[str | None, str, list[str], str]:
@@ -468,5 +483,37 @@ def fingerprint(answer: Any) -> Any:
 
 
 def source_of(check: Check) -> str:
-    """A check's source, as the page runs it."""
-    return inspect.getsource(check)
+    """A check's source with what it needs of its own file, as the page runs it."""
+    space, known = check.__globals__, set(vars(probes))
+    found: dict[str, str] = {}
+
+    def gather(name: str, value: Any) -> None:
+        if name in found or (name in known and getattr(probes, name) is value):
+            return
+        found[name] = ""  # so that two functions that call each other end
+        if isinstance(value, types.ModuleType):
+            text = f"import {value.__name__} as {name}"
+        elif isinstance(value, types.FunctionType | type) and value.__module__ == check.__module__:
+            for needed in names_in(value):
+                if needed in space:
+                    gather(needed, space[needed])
+            text = inspect.getsource(value)
+        elif isinstance(value, types.FunctionType | types.BuiltinFunctionType | type):
+            text = f"from {value.__module__} import {value.__name__} as {name}"
+        else:
+            text = f"{name} = {value!r}"
+        del found[name]
+        found[name] = text
+
+    gather(check.__name__, check)
+    return "\n".join(found.values())
+
+
+def names_in(value: Any) -> list[str]:
+    """The global names and attributes that a function or a class names, nested functions too."""
+    if isinstance(value, types.CodeType):
+        inner = [name for const in value.co_consts for name in names_in(const)]
+        return [*value.co_names, *inner]
+    if isinstance(value, type):
+        return [name for part in vars(value).values() for name in names_in(part)]
+    return names_in(value.__code__) if hasattr(value, "__code__") else []

@@ -1,96 +1,151 @@
-"""Formulas that readers type: parsed from an allow-list, never executed, and evaluated at points.
+"""Formulas that readers type: read by a small grammar, never executed, and evaluated at points.
 
-`book/static/exercises.js` does the same in the page; tests/exercises/formula_cases.json holds both
-to the same verdicts and messages.
+`book/static/formulas.js` does the same in the page, line for line;
+tests/exercises/formula_cases.json holds both to the same values and messages.
 """
 
-import ast
 import math
+import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Values = Mapping[str, float]
+Tree = tuple  # ("number", value), ("name", name), ("call", name, part) or (operator, *parts)
 LONGEST, DEEPEST, LARGEST_EXPONENT = 200, 40, 64
 FUNCTIONS: dict[str, Callable[[float], float]] = {
     "sqrt": math.sqrt, "exp": math.exp, "log": math.log, "ln": math.log, "abs": abs,
     "tanh": math.tanh,
 }  # fmt: skip
-OPERATORS: dict[type, Callable[[float, float], float]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-}
+OPERATORS: dict[str, Callable[[float, float], float]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
+}  # fmt: skip
 SIGNS = {"−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "÷": "/", "^": "**", "²": "**2",
-         "³": "**3", "√": "sqrt"}  # fmt: skip
+         "³": "**3", "√": "sqrt ", "π": "pi"}  # fmt: skip
+BLANK = " \t\r\n\u00a0\u2009\u202f"
+NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+NAME = r"[A-Za-z_\u0370-\u03ff][A-Za-z_0-9\u0370-\u03ff]*"
+TOKEN = re.compile(rf"{NUMBER}|{NAME}|\*\*|[-+*/()]")
 
 
 class FormulaError(ValueError):
     """A formula that cannot be read; the message is for who typed it."""
 
 
-def normal(text: str, names: Iterable[str]) -> str:
-    """The formula with ASCII signs, and with the multiplications that are only meant.
+def tokens(text: str) -> list[str]:
+    """Numbers, names, operators and brackets, with the multiplications that are only meant.
 
-    "2p" is 2*p, "p(1-p)" is p*(1-p), "x y" is x*y.
+    "2p" is 2*p, "p(1-p)" is p*(1-p), "x y" is x*y; only the name of a function is not multiplied
+    by the bracket that follows it. Raises FormulaError for anything else in the text.
     """
     for sign, plain in SIGNS.items():
         text = text.replace(sign, plain)
-    text = " ".join(text.split())
-    callable_names = "|".join(FUNCTIONS)
-    text = re.sub(r"(?<![\w.])(\d+\.?\d*|\.\d+)\s*(?=[^\W\d]|\()", r"\1*", text)
-    text = re.sub(r"\)\s*(?=[\w(.])", ")*", text)
-    # Before a name a space or a bracket means times, unless that name is a function's.
-    text = re.sub(rf"\b(?!(?:{callable_names})\b)([^\W\d]\w*)\s*\(", r"\1*(", text)
-    text = re.sub(rf"\b(?!(?:{callable_names})\b)([^\W\d]\w*) (?=[\w(])", r"\1*", text)
-    return re.sub(rf"\b({callable_names}) \(", r"\1(", text)
-
-
-def parse(text: str, names: Iterable[str]) -> ast.expr:
-    """The formula's tree. Raises FormulaError unless it has only numbers, the names and `+ - * / ^`
-    with brackets and the functions of FUNCTIONS.
-    """
-    names = list(names)
-    if not text.strip():
-        raise FormulaError("There is no formula yet.")
-    if len(text) > LONGEST:
-        raise FormulaError(f"The formula is longer than {LONGEST} characters.")
-    right_side = text.rpartition("=")[2]  # "Var = p(1-p)" is meant as p(1-p)
-    try:
-        tree = ast.parse(normal(right_side, names), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise FormulaError(f"`{text.strip()}` is no formula that can be read.") from None
-    _allow(tree, names, 0)
-    return tree
-
-
-def _allow(node: ast.AST, names: list[str], depth: int) -> None:
-    if depth > DEEPEST:
-        raise FormulaError("The formula is nested too deeply.")
-    match node:
-        case ast.Constant(value=value) if type(value) in (int, float):
-            return
-        case ast.Name(id=name):
-            if name in FUNCTIONS:
-                raise FormulaError(f"`{name}` needs its argument in brackets.")
-            if name not in names:
-                raise FormulaError(f"There is no `{name}` here: write it in {listed(names)}.")
-            return
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-            parts: list[ast.AST] = [operand]
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in (*OPERATORS, ast.Pow):
-            parts = [left, right]
-        case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]):
-            if name not in FUNCTIONS:
-                raise FormulaError(f"There is no function `{name}` here.")
-            parts = [argument]
-        case _:
+    found: list[str] = []
+    place = 0
+    while place < len(text):
+        if text[place] in BLANK:
+            place += 1
+            continue
+        match = TOKEN.match(text, place)
+        if match is None:
+            if re.search(r"[0-9],[0-9]", text):
+                raise FormulaError("Write numbers with a point, and without commas.")
             raise FormulaError(
                 "A formula may have numbers, names, + - * / ^, brackets and "
                 f"{', '.join(FUNCTIONS)}; nothing else."
             )
-    for part in parts:
-        _allow(part, names, depth + 1)
+        token, before = match[0], found[-1] if found else "("
+        ends = before == ")" or (_operand(before) and not (before in FUNCTIONS and token == "("))
+        starts = token == "(" or (_operand(token) and not (_numeral(token) and _numeral(before)))
+        found += ["*", token] if ends and starts else [token]
+        place = match.end()
+    return found
+
+
+def _operand(token: str) -> bool:
+    return token not in (*OPERATORS, "**", "(", ")")
+
+
+def _numeral(token: str) -> bool:
+    return token[0] in "0123456789."
+
+
+def parse(text: str, names: Iterable[str]) -> Tree:
+    """The formula's tree. Raises FormulaError unless it has only numbers, the names and `+ - * / ^`
+    with brackets and the functions of FUNCTIONS.
+    """
+    if len(text) > LONGEST:
+        raise FormulaError(f"The formula is longer than {LONGEST} characters.")
+    found = tokens(text.rpartition("=")[2])  # "Var = p(1-p)" is meant as p(1-p)
+    if not found:
+        raise FormulaError("There is no formula yet.")
+    reader = _Reader(found, list(names))
+    tree = reader.sum()
+    if reader.rest:
+        raise FormulaError(UNREADABLE)
+    return tree
+
+
+UNREADABLE = "This is no formula that can be read: is a bracket or an operator missing?"
+
+
+class _Reader:
+    """A formula's tokens, from left to right, as a tree."""
+
+    def __init__(self, found: Sequence[str], names: list[str]):
+        self.rest, self.names, self.depth = list(found[::-1]), names, 0
+
+    def next_is(self, *wanted: str) -> bool:
+        return bool(self.rest) and self.rest[-1] in wanted
+
+    def sum(self) -> Tree:
+        tree = self.product()
+        while self.next_is("+", "-"):
+            tree = (self.rest.pop(), tree, self.product())
+        return tree
+
+    def product(self) -> Tree:
+        tree = self.signed()
+        while self.next_is("*", "/"):
+            tree = (self.rest.pop(), tree, self.signed())
+        return tree
+
+    def signed(self) -> Tree:
+        """What may have a sign: -p^2 is -(p^2)."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise FormulaError("The formula is nested too deeply.")
+        if self.next_is("+", "-"):
+            tree: Tree = (f"sign {self.rest.pop()}", self.signed())
+        else:
+            tree = self.atom()
+            if self.next_is("**"):
+                tree = (self.rest.pop(), tree, self.signed())
+        self.depth -= 1
+        return tree
+
+    def atom(self) -> Tree:
+        if not self.rest or not (self.rest[-1] == "(" or _operand(self.rest[-1])):
+            raise FormulaError(UNREADABLE)
+        token = self.rest.pop()
+        if token == "(":
+            return self.bracketed()
+        if _numeral(token):
+            return ("number", float(token))
+        if token in FUNCTIONS:
+            if not self.next_is("("):
+                raise FormulaError(f"`{token}` needs its argument in brackets.")
+            self.rest.pop()
+            return ("call", token, self.bracketed())
+        if token not in self.names:
+            raise FormulaError(f"There is no `{token}` here: write it in {listed(self.names)}.")
+        return ("name", token)
+
+    def bracketed(self) -> Tree:
+        tree = self.sum()
+        if not self.next_is(")"):
+            raise FormulaError(UNREADABLE)
+        self.rest.pop()
+        return tree
 
 
 def listed(names: Iterable[str]) -> str:
@@ -99,34 +154,35 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def evaluate(node: ast.AST, values: Values) -> float:
-    """The formula's value; nan where it has none there."""
+def evaluate(tree: Tree, values: Values) -> float:
+    """The formula's value; nan where it, or a part of it, has none there."""
     try:
-        value = _evaluate(node, values)
+        return _evaluate(tree, values)
     except (ZeroDivisionError, ValueError, OverflowError):
         return math.nan
-    return value if math.isfinite(value) else math.nan
 
 
-def _evaluate(node: ast.AST, values: Values) -> float:
-    match node:
-        case ast.Constant(value=int() | float() as value):
-            return float(value)
-        case ast.Name(id=name):
-            return float(values[name])
-        case ast.UnaryOp(op=op, operand=operand):
-            inner = _evaluate(operand, values)
-            return -inner if isinstance(op, ast.USub) else inner
-        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+def _evaluate(tree: Tree, values: Values) -> float:
+    match tree:
+        case ("number", value):
+            pass
+        case ("name", name):
+            value = float(values[name])
+        case ("call", name, part):
+            value = FUNCTIONS[name](_evaluate(part, values))
+        case ("sign +" | "sign -" as sign, part):
+            inner = _evaluate(part, values)
+            value = -inner if sign == "sign -" else inner
+        case ("**", left, right):
             base, exponent = _evaluate(left, values), _evaluate(right, values)
-            if abs(exponent) > LARGEST_EXPONENT or (base < 0 and exponent % 1):
-                return math.nan
-            return math.pow(base, exponent)
-        case ast.BinOp(left=left, op=op, right=right):
-            return OPERATORS[type(op)](_evaluate(left, values), _evaluate(right, values))
-        case ast.Call(func=ast.Name(id=name), args=[argument]):
-            return FUNCTIONS[name](_evaluate(argument, values))
-    raise AssertionError(f"{node} was not allowed")
+            if abs(exponent) > LARGEST_EXPONENT:
+                raise OverflowError
+            value = math.pow(base, exponent)
+        case (sign, left, right):
+            value = OPERATORS[sign](_evaluate(left, values), _evaluate(right, values))
+    if not math.isfinite(value):
+        raise OverflowError
+    return value
 
 
 def same(a: float, b: float) -> bool:

@@ -49,15 +49,16 @@ def flat(value):
 
 def shape(value):
     """The lengths of a list of lists: [2, 3] for two rows of three."""
-    return [len(value), *(shape(value[0]) if value else [])] if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return []
+    return [len(value)] + (shape(value[0]) if value else [])
 
 
 def close(found, wanted, tolerance=1e-5):
     """Whether numbers, or lists of numbers, are the same to a relative and absolute tolerance."""
     if isinstance(found, list) or isinstance(wanted, list):
         return shape(found) == shape(wanted) and all(
-            close(a, b, tolerance)
-            for a, b in zip(flat(found), flat(wanted))  # noqa: B905
+            close(a, b, tolerance) for a, b in zip(flat(found), flat(wanted))
         )
     return abs(found - wanted) <= tolerance * max(1.0, abs(wanted))
 
@@ -116,7 +117,7 @@ class Watched:
         self.out = out
         if out is None:
             raise Broken(f"`{self.text}` gives `None`.", "end the function with `return`")
-        for before, after in zip(given, handed):  # noqa: B905
+        for before, after in zip(given, handed):
             now = self.plain(after) if isinstance(before, (list, tuple)) else before
             if flat(now) != flat(before):
                 raise Broken(

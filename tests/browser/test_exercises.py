@@ -1,0 +1,439 @@
+"""The exercises, worked in the page as a reader would: from disk, with no server."""
+
+import json
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+
+from dropout.exercises import find
+from dropout.exercises.forms import Choice, Code, Formula, Number
+from tests.browser import looks
+from tests.browser.book import HTML, PAGES
+from tests.browser.test_pages import serious_violations, sideways
+from tests.exercises.formula_cases import COMPARE, for_page
+
+PATIENCE = 20_000  # milliseconds
+
+
+def asked_on(page: str) -> list[str]:
+    """The exercises of a page."""
+    soup = BeautifulSoup((HTML / page).read_text("utf-8"), "html.parser")
+    found = [each["id"] for each in soup.select("section.exercise")]
+    return [name.removeprefix("exercise-").replace("-", ".") for name in found]
+
+
+ASKED = {page: keys for page in PAGES if (keys := asked_on(page))}
+WHERE = {key: page for page, keys in ASKED.items() for key in keys}
+pytestmark = pytest.mark.skipif(not WHERE, reason="the built book asks no exercise")
+
+
+def of_kind(kind: type) -> list[str]:
+    return [key for key in WHERE if isinstance(find(key), kind)]
+
+
+CODE = [key for key in of_kind(Code) if find(key).in_page]
+FIRST = {kind: next(iter(of_kind(kind)), None) for kind in (Number, Choice, Formula)}
+FIRST[Code] = "03.6" if "03.6" in CODE else next(iter(CODE), None)
+
+
+class Worked:
+    """One exercise on an open page."""
+
+    def __init__(self, page, key):
+        self.page, self.key = page, key
+        self.section = page.locator(f"#exercise-{key.replace('.', '-')}")
+        self.said = self.section.locator("[role=status]")
+        self.button = self.section.get_by_role("button", name="Check")
+
+    def give(self, answer: str) -> str:
+        """Give an answer, and read what it is told."""
+        if isinstance(find(self.key), Choice):
+            self.section.locator(f"input[value='{answer}']").check()
+        else:
+            self.section.locator("input, textarea").fill(answer)
+        self.button.click()
+        return self.told()
+
+    def told(self) -> str:
+        self.page.wait_for_function(
+            "place => place.textContent && !place.textContent.startsWith('Running')",
+            arg=self.said.element_handle(),
+            timeout=PATIENCE,
+        )
+        return self.said.inner_text()
+
+    def kept(self) -> dict:
+        """What the browser remembers of it."""
+        kept = self.page.evaluate("() => localStorage.getItem('dropout-exercises')")
+        return json.loads(kept or "{}").get(self.key, {})
+
+    @property
+    def solved(self) -> bool:
+        return "solved" in self.section.get_attribute("class").split()
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def open_page(context):
+    """Opens pages as a reader with nothing remembered; what the browser complains of fails."""
+    opened, complaints = [], []
+
+    def open_page(address: str, **media):
+        page = context.new_page()
+        opened.append(page)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda each: each.type in ("error", "warning") and complaints.append(each.text),
+        )
+        page.on(
+            "request",
+            lambda each: (
+                each.url.startswith(("file:", "data:", "blob:")) or complaints.append(each.url)
+            ),
+        )
+        page.emulate_media(**{"color_scheme": "light"} | media)
+        page.goto(f"{HTML.as_uri()}/{address}")
+        page.evaluate("() => localStorage.clear()")
+        page.reload()
+        page.evaluate("() => window.MathJax?.startup?.promise.then(() => null)")
+        return page
+
+    yield open_page
+    for page in opened:
+        page.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def work(open_page):
+    """Opens an exercise's page; skips where no page asks one of that kind."""
+
+    def work(key: str | None) -> Worked:
+        if key is None:
+            pytest.skip("the built book asks none")
+        return Worked(open_page(WHERE[key]), key)
+
+    return work
+
+
+def plain(markdown: str) -> str:
+    """The words of a message, without its marks; formulas are typeset, and left out."""
+    return " ".join(re.sub(r"\$[^$]*\$|[`*]", " ", markdown).split())
+
+
+# ---- the table ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not WHERE, reason="no book")
+def test_formulas_numbers_and_messages_are_as_in_python(open_page):
+    page = open_page(next(iter(WHERE.values())))
+    assert page.evaluate(f"cases => {{ {COMPARE} return compared(cases); }}", for_page()) == []
+
+
+# ---- numbers, choices, formulas -------------------------------------------------------------
+
+
+def test_a_wrong_number_is_mended_passes_and_is_remembered(work):
+    asked = work(FIRST[Number])
+    exercise = find(asked.key)
+    wrong = exercise.wrong[0]
+    said = asked.give(str(wrong.answer))
+    assert said.startswith("Not yet.")
+    for words in re.split(r"\$[^$]*\$", wrong.says):
+        assert plain(words) in " ".join(said.split())
+    formulas = asked.said.locator("mjx-container")
+    if "$" in wrong.says:
+        formulas.first.wait_for()
+    assert formulas.count() == asked.kept()["message"].count("$") // 2
+    assert not asked.solved
+    assert asked.give(repr(exercise.answer)).startswith("Right.")
+    assert asked.solved
+    asked.page.reload()
+    assert asked.section.locator("input").input_value() == repr(exercise.answer)
+    assert asked.solved
+    assert asked.said.inner_text().startswith("Right.")
+    assert asked.kept()["attempts"] == 2
+
+
+@pytest.mark.parametrize("text", ["", "abc", "1/0", "<img src=x onerror=alert(1)>"])
+def test_what_is_no_number_is_said_and_no_attempt(work, text):
+    asked = work(FIRST[Number])
+    assert asked.give(text) == find(asked.key).judge(text).message.replace("`", "")
+    assert asked.kept() == {}
+
+
+def test_a_choice_by_keyboard_alone(work):
+    asked = work(FIRST[Choice])
+    exercise, page = find(asked.key), asked.page
+    letters = list(exercise.options)
+    wrong = next(k for k, letter in enumerate(letters) if letter != exercise.answer)
+    asked.section.locator("input").first.focus()
+    page.keyboard.press("Space")
+    for _ in range(wrong):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert asked.told().startswith("Not yet.")
+    focused = page.evaluate("() => document.activeElement.textContent")
+    assert focused == "Check"
+    page.keyboard.press("Shift+Tab")
+    for _ in range(len(letters) + letters.index(exercise.answer) - wrong):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "place => place.textContent.startsWith('Right.')", arg=asked.said.element_handle()
+    )
+    assert asked.solved
+
+
+def test_a_choice_without_a_choice(work):
+    asked = work(FIRST[Choice])
+    asked.button.click()
+    assert asked.told() == "Choose one of the answers."
+
+
+@pytest.mark.parametrize("key", of_kind(Formula))
+def test_a_formula_wrong_and_right(work, key):
+    asked = work(key)
+    exercise = find(key)
+    for wrong in exercise.wrong:
+        asked.give(wrong.answer)
+        assert asked.kept()["message"] == exercise.judge(wrong.answer).message
+    for right in (exercise.answer, *exercise.equal):
+        assert asked.give(right).startswith("Right.")
+
+
+@pytest.mark.parametrize("key", [key for key in of_kind(Number) if find(key).wrong])
+def test_each_wrong_number_draws_its_message(work, key):
+    asked = work(key)
+    exercise = find(key)
+    for wrong in exercise.wrong:
+        asked.give(str(wrong.answer))
+        assert asked.kept()["message"] == exercise.judge(wrong.answer).message
+    assert asked.give(repr(exercise.answer)).startswith("Right.")
+
+
+@pytest.mark.parametrize("key", of_kind(Choice))
+def test_each_wrong_choice_draws_its_message(work, key):
+    asked = work(key)
+    exercise = find(key)
+    for letter in exercise.options:
+        said = asked.give(letter)
+        assert said.startswith("Right.") == (letter == exercise.answer)
+        assert asked.kept()["message"] == exercise.judge(letter).message
+
+
+# ---- hints, solution ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ASKED)
+def test_hints_unfold_one_by_one_and_without_a_script(browser, page):
+    context = browser.new_context(java_script_enabled=False)
+    opened = context.new_page()
+    opened.goto(f"{HTML.as_uri()}/{page}")
+    for key in ASKED[page]:
+        section = opened.locator(f"#exercise-{key.replace('.', '-')}")
+        hints = section.locator(".hints > details")
+        assert hints.count() == len(find(key).hints)
+        for k in range(hints.count()):
+            shown = [each.is_visible() for each in hints.all()]
+            assert shown == [j <= k for j in range(hints.count())]
+            hints.nth(k).locator("summary").click()
+        section.locator("details.solution > summary").click()
+        assert section.locator("details.solution > :not(summary)").first.is_visible()
+        assert "in the notebook" in section.inner_text()
+    context.close()
+
+
+@pytest.mark.parametrize("key", of_kind(Code))
+def test_the_solution_shown_is_the_tested_source(key):
+    soup = BeautifulSoup((HTML / WHERE[key]).read_text("utf-8"), "html.parser")
+    shown = soup.select_one(f"#exercise-{key.replace('.', '-')} details.solution pre").get_text()
+    assert shown.strip() == find(key).code.strip()
+
+
+# ---- code -----------------------------------------------------------------------------------
+
+ENDLESS = "def {name}(*given):\n    print('going round')\n    while True:\n        pass\n"
+BROKEN = "import random\n\n\ndef {name}(*given)\n    return given\n"
+FAULTY = "def {name}(*given):\n    values = []\n    return values[7]\n"
+
+
+def test_code_wrong_read_mended_passed_and_remembered(work):
+    asked = work(FIRST[Code])
+    exercise = find(asked.key)
+    asked.button.click()
+    assert asked.told() == "Not attempted yet."
+    assert asked.kept() == {}
+    source, says = exercise.gallery[0]
+    said = asked.give(source.strip())
+    assert said.startswith("Not yet.")
+    assert plain(says) in plain(said)
+    assert asked.give(exercise.code.strip()).startswith("Right.")
+    asked.page.reload()
+    assert asked.section.locator("textarea").input_value() == exercise.code.strip()
+    assert asked.solved
+
+
+def test_code_that_never_ends_is_stopped_and_the_next_check_works(work):
+    asked = work(FIRST[Code])
+    exercise = find(asked.key)
+    endless = ENDLESS.format(name=exercise.name)
+    assert "does not end within" in asked.give(endless)
+    assert "going round" in asked.section.locator(".printed").inner_text()
+    asked.section.locator("textarea").fill(endless)
+    asked.button.click()
+    stop = asked.section.get_by_role("button", name="Stop")
+    stop.focus()
+    asked.page.wait_for_timeout(500)
+    asked.page.keyboard.press("Enter")
+    assert asked.told() == "Stopped."
+    assert asked.page.evaluate("() => document.activeElement.textContent") == "Check"
+    assert not stop.is_visible()
+    assert asked.give(exercise.code.strip()).startswith("Right.")
+
+
+def test_errors_name_the_readers_own_line(work):
+    asked = work(FIRST[Code])
+    name = find(asked.key).name
+    assert "SyntaxError: invalid syntax in line 4" in asked.give(BROKEN.format(name=name))
+    assert re.search(r"raises IndexError: .* in line 3", asked.give(FAULTY.format(name=name)))
+    assert "there is Python alone" in asked.give(f"import numpy\ndef {name}(*given): pass")
+    assert f"defines no {name}" in asked.give("x = 1")
+    deep = f"def {name}(*given):\n    return {name}(*given)\n"
+    assert "in line 2" in asked.give(deep)
+
+
+def test_what_is_printed_is_shown_up_to_twenty_lines(work):
+    asked = work(FIRST[Code])
+    exercise = find(asked.key)
+    many = "for line in range(500):\n    print('line', line)\n" + exercise.code
+    assert asked.give(many).startswith("Right.")
+    lines = asked.section.locator(".printed").inner_text().splitlines()
+    assert lines == ["Printed:", *(f"line {k}" for k in range(20)), "…"]
+
+
+@pytest.mark.parametrize("key", CODE)
+def test_in_the_page_solutions_pass_and_wrong_answers_draw_their_message(work, key):
+    asked = work(key)
+    exercise = find(key)
+    assert asked.give(exercise.code.strip()).startswith("Right."), asked.said.inner_text()
+    for source, says in exercise.gallery:
+        asked.give(source.strip())
+        library = re.search(r"^\s*import (numpy|torch)", source, re.MULTILINE)
+        told = "in the page there is Python alone" if library else says
+        assert told in asked.kept()["message"], source
+
+
+def test_the_editor_indents_and_lets_go(work):
+    asked = work(FIRST[Code])
+    page, text = asked.page, asked.section.locator("textarea")
+    text.fill("def f(x):")
+    text.press("End")
+    page.keyboard.press("Enter")
+    page.keyboard.type("if x:")
+    page.keyboard.press("Enter")
+    page.keyboard.type("y")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.type("return")
+    page.keyboard.press("Tab")
+    assert text.input_value() == "def f(x):\n    if x:\n        y\n    return  "
+    assert page.evaluate("() => document.activeElement.tagName") == "TEXTAREA"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.textContent") == "Check"
+
+
+# ---- predictions ----------------------------------------------------------------------------
+
+LOCKS = [key for key in WHERE if find(key).reveals]
+
+
+@pytest.mark.parametrize("key", LOCKS)
+def test_a_prediction_hides_what_settles_it_until_there_is_an_answer(work, key):
+    asked = work(key)
+    veil = asked.page.locator(
+        ".veil", has=asked.page.locator(f"a[href='#{asked.section.get_attribute('id')}']")
+    )
+    assert veil.count() == 1
+    hidden = veil.locator("xpath=following-sibling::*[1]")
+    assert not hidden.is_visible()
+    asked.page.emulate_media(media="print")
+    assert hidden.is_visible()
+    asked.page.emulate_media(media="screen")
+    asked.give("no answer" if not isinstance(find(key), Choice) else find(key).answer)
+    if not isinstance(find(key), Choice):
+        assert not hidden.is_visible()
+        asked.give(str(find(key).right()))
+    assert veil.count() == 0
+    asked.page.reload()
+    assert veil.count() == 0
+
+
+# ---- the page -------------------------------------------------------------------------------
+
+
+def test_progress_stands_in_the_contents_of_every_page_until_it_is_forgotten(work, context):
+    asked = work(FIRST[Number])
+    asked.give(repr(find(asked.key).answer))
+    wanted = f"1 of {len(ASKED[WHERE[asked.key]])}"
+    assert asked.page.locator(".bd-links .progress-of").inner_text() == wanted
+    other = context.new_page()
+    other.goto(f"{HTML.as_uri()}/{next(page for page in PAGES if page not in ASKED)}")
+    mark = other.locator(".bd-links .progress-of")
+    if other.locator(".bd-links").count():
+        assert mark.inner_text() == wanted
+    asked.page.get_by_role("button", name="Forget my answers on this page").click()
+    assert asked.kept() == {}
+    assert not asked.solved
+    assert asked.section.locator("input").input_value() == ""
+    assert not asked.page.locator(".bd-links .progress-of").count()
+    other.close()
+
+
+def test_nothing_is_lost_where_the_browser_keeps_nothing(open_page, context):
+    key = FIRST[Number]
+    page = context.new_page()
+    page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new Error('refused'); } })"
+    )
+    page.goto(f"{HTML.as_uri()}/{WHERE[key]}")
+    asked = Worked(page, key)
+    assert asked.give(repr(find(key).answer)).startswith("Right.")
+    assert asked.solved
+    page.close()
+
+
+@pytest.mark.parametrize("page", ASKED)
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390), ("light", 320)])
+def test_answered_exercises_are_accessible_and_fit(open_page, page, theme, width):
+    opened = open_page(page, color_scheme=theme)
+    opened.set_viewport_size({"width": width, "height": 900})
+    for key in ASKED[page]:
+        asked, exercise = Worked(opened, key), find(key)
+        if isinstance(exercise, Choice | Formula) or type(exercise) is Number:
+            asked.give(str(exercise.wrong[0].answer if exercise.wrong else exercise.right()))
+    opened.evaluate("() => document.querySelectorAll('details').forEach((d) => d.open = true)")
+    opened.wait_for_timeout(600)
+    assert serious_violations(opened) == []
+    assert sideways(opened) <= 0
+    assert looks.clipped(opened, looks.MAY_SCROLL[width]) == []
+
+
+@pytest.mark.parametrize("page", ASKED)
+def test_on_paper_answers_hints_and_solutions_are_left_out(open_page, page):
+    opened = open_page(page, color_scheme="dark")
+    opened.evaluate("() => document.querySelectorAll('details').forEach((d) => d.open = true)")
+    looks.onto_paper(opened)
+    for each in (".exercise details", ".exercise button", "button.forget", ".veil"):
+        assert not [found for found in opened.locator(each).all() if found.is_visible()], each
+    assert looks.clipped(opened) == []
