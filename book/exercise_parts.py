@@ -165,8 +165,8 @@ def page_data(exercise) -> dict:
                 "label": f"Your answer, a number{unit}",
                 "answer": exercise.answer,
                 "within": exercise.within,
-                "follows": exercise.follows,
-                "wrong": [[number(answer), says] for answer, says in wrong],
+                "follows": exercise.gap,
+                "wrong": [[number(entry.answer), entry.says] for entry in exercise.known],
             }
         case Choice():
             data |= {

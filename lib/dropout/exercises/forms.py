@@ -9,6 +9,7 @@ import ast
 import functools
 import inspect
 import math
+import random
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,6 +185,20 @@ class Number(Exercise):
     def right(self) -> float:
         return self.answer
 
+    @functools.cached_property
+    def known(self) -> list[Wrong]:
+        """The gallery, and what may happen to any number: its sign, or per cent for a share."""
+        answer = self.answer
+        slips = [Wrong(-answer, "Its size is right; look at its sign.")] if answer else []
+        if 0 < abs(answer) <= 1:
+            slips.append(Wrong(100 * answer, "A share is asked for, and this is per cent of it."))
+        return [*self.wrong, *slips]
+
+    @property
+    def gap(self) -> str:
+        """What is said of every wrong number, with formulas of it."""
+        return self.follows
+
     def near(self, value: float, wanted: float) -> bool:
         return abs(value - wanted) <= self.within * (abs(wanted) or 1.0)
 
@@ -191,8 +206,8 @@ class Number(Exercise):
         value = number(answer)
         if self.near(value, self.answer):
             return Result(True, self.after)
-        wrong = next((w for w in self.wrong if self.near(value, number(w.answer))), None)
-        gap = filled(self.follows, {"answer": value})
+        wrong = next((w for w in self.known if self.near(value, number(w.answer))), None)
+        gap = filled(self.gap, {"answer": value})
         if self.reveals:
             gap = f"You said {shown(value)}; it is {shown(self.answer)}.\n\n{gap}".strip()
             return Result(False, f"{gap}\n\n{wrong.says}" if wrong else gap)
@@ -279,13 +294,13 @@ class Formula(Exercise):
     def points(self) -> list[dict[str, float]]:
         """Where formulas are compared, with the values of what else may be written."""
         count = max(12, *(len(values) for values in self.names.values()))
+        columns = {
+            name: spread(values, count, place)
+            for place, (name, values) in enumerate(self.names.items())
+        }
         points = []
         for k in range(count):
-            # Coprime strides, so that names with as many values do not run in step.
-            point = {
-                name: float(values[(k * (1 + 2 * place)) % len(values)])
-                for place, (name, values) in enumerate(self.names.items())
-            }
+            point = {name: column[k] for name, column in columns.items()}
             for name, text in self.also.items():
                 point[name] = formulas.evaluate(formulas.parse(text, self.names), point)
             points.append(point)
@@ -319,6 +334,21 @@ class Formula(Exercise):
         return Result(False, f"{gap}\n\n{MORE}")
 
 
+def spread(values: Sequence[float], count: int, place: int) -> list[float]:
+    """Some values again and again, in another order each time, and at another place.
+
+    So no two names run in step, whatever the numbers of their values. The first stays the first,
+    and those of place 0 come in order to begin with.
+    """
+    order = random.Random(place)
+    found = list(map(float, values[:1] if place else values))
+    while len(found) < count:
+        again = list(map(float, values))
+        order.shuffle(again)
+        found += again
+    return found[:count]
+
+
 def _same_or_undefined(a: float, b: float) -> bool:
     return formulas.same(a, b) or (math.isnan(a) and math.isnan(b))
 
@@ -337,6 +367,14 @@ class Open(Number):
 
     reference: str
     rubric: Sequence[str]
+
+    @property
+    def gap(self) -> str:
+        low, high = sorted((self.answer * (1 - self.within), self.answer * (1 + self.within)))
+        return self.follows or (
+            f"You found {{answer}}; repetitions of the reference run lie between {shown(low)} and "
+            f"{shown(high)}."
+        )
 
     kind: ClassVar[str] = "an experiment"
 
@@ -473,6 +511,7 @@ def defined(source: str, name: str) -> Any:
 
 def fingerprint(answer: Any) -> Any:
     """What tells whether code was changed: comments and layout do not."""
+    answer = inspect.unwrap(answer) if callable(answer) else answer
     if isinstance(answer, types.CodeType):
         consts = tuple(map(fingerprint, answer.co_consts))
         return answer.co_code, answer.co_names, answer.co_varnames, consts

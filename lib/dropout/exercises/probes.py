@@ -8,7 +8,7 @@ book's pages run this same file in MicroPython.
 import math
 
 FALSE_ALARM = 1e-7  # of one statistical property; a check has at most ten
-LONGEST = 8  # numbers of a list that a message shows
+LONGEST = 8  # numbers of a list that a message shows; half as many lists of half as many
 
 
 class Broken(Exception):
@@ -29,11 +29,12 @@ def saw(answer, out, want, note=""):
     return f"`{answer.text}` gives `{shown(out)}`; `{shown(want)}` is wanted{note}."
 
 
-def shown(value):
+def shown(value, longest=LONGEST):
     """A number to four digits, a list to eight numbers; anything else as it is written."""
     if isinstance(value, (list, tuple)):
-        parts = [shown(part) for part in value[:LONGEST]]
-        return "[" + ", ".join(parts + ["…"] * (len(value) > LONGEST)) + "]"
+        longest //= 1 + any(isinstance(part, (list, tuple)) for part in value)
+        parts = [shown(part, longest) for part in value[:longest]]
+        return "[" + ", ".join(parts + ["…"] * (len(value) > longest)) + "]"
     if isinstance(value, float):
         return f"{value:.4g}"
     text = repr(value)

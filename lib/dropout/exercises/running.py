@@ -31,58 +31,62 @@ def limited(body: Callable[[], Any], seconds: float) -> Any:
     sleep; elsewhere by an exception that Python delivers at the thread's next step.
     """
     main = threading.current_thread() is threading.main_thread()
-    arm = _alarm if main and hasattr(signal, "setitimer") else _other_thread
     over = False  # no ring is heard any more
-    disarm = arm(seconds, lambda: not over)
+    clock = (Alarm if main and hasattr(signal, "setitimer") else OtherThread)(lambda: not over)
     # A ring in the middle of the inner `finally` is the last for AGAIN seconds: the outer one runs.
     try:
         try:
+            clock.start(seconds)
             return body()
         finally:
             over = True
     finally:
-        disarm()
+        clock.stop()
 
 
-def _alarm(seconds: float, heard: Callable[[], bool]) -> Callable[[], None]:
-    def ring(*_: Any) -> None:
-        if heard():
+class Alarm:
+    """The alarm clock of the system, which rings in the main thread."""
+
+    def __init__(self, heard: Callable[[], bool]):
+        self.heard, self.before = heard, signal.getsignal(signal.SIGALRM) or signal.SIG_DFL
+
+    def ring(self, *_: Any) -> None:
+        if self.heard():
             raise TimeUp
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    def start(self, seconds: float) -> None:
+        signal.signal(signal.SIGALRM, self.ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
 
-    def disarm() -> None:
+    def stop(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-    return disarm
+        signal.signal(signal.SIGALRM, self.before)
 
 
-def _other_thread(seconds: float, heard: Callable[[], bool]) -> Callable[[], None]:
-    target, done, lock = threading.get_ident(), threading.Event(), threading.Lock()
+class OtherThread:
+    """A thread that watches the time, and has Python raise TimeUp in the one that made it."""
 
-    def throw(error: Any) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(target), error)
+    def __init__(self, heard: Callable[[], bool]):
+        self.heard, self.target = heard, threading.get_ident()
+        self.done, self.lock = threading.Event(), threading.Lock()
 
-    def watch() -> None:
-        wait = seconds
-        while not done.wait(wait):
-            with lock:
-                if heard() and not done.is_set():
-                    throw(ctypes.py_object(TimeUp))
-            wait = AGAIN
+    def throw(self, error: Any) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.target), error)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    def watch(self, seconds: float) -> None:
+        while not self.done.wait(seconds):
+            with self.lock:
+                if self.heard() and not self.done.is_set():
+                    self.throw(ctypes.py_object(TimeUp))
+            seconds = AGAIN
 
-    def disarm() -> None:
-        with lock:
-            done.set()
-            throw(None)  # one that is thrown but not yet delivered
-        watcher.join()
+    def start(self, seconds: float) -> None:
+        threading.Thread(target=self.watch, args=[seconds], daemon=True).start()
 
-    return disarm
+    def stop(self) -> None:
+        with self.lock:
+            self.done.set()
+            self.throw(None)  # one that is thrown but not yet delivered
 
 
 @contextlib.contextmanager
