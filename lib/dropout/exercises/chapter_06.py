@@ -1,7 +1,7 @@
 """Chapter 06, MC dropout."""
 
 from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Slip, Wrong
-from dropout.exercises.probes import close, expect, plausible, saw, shown
+from dropout.exercises.probes import close, expect, plausible, saw, shape, shown
 
 EXERCISES: list[Exercise] = []
 
@@ -402,6 +402,8 @@ divisor T − 1 makes up for the mean that was taken from them.
             Slip("return mean, variance", "return mean, variance ** 0.5",
                  "That is the standard deviation, the spread; the variance was asked for, to which "
                  "the variance of the noise can be added."),
+            Slip("return mean, variance", "return variance, mean",
+                 "You return the two numbers in the other order."),
             Slip("return mean, variance", "return mean, variance / T",
                  "That is the squared standard error of the mean, which goes to 0 with more "
                  "passes. How far the networks disagree does not."),
@@ -437,7 +439,7 @@ def check_average(predict):
         f"`predict([[0, 0, 0]])`, one pass over three classes, gives `{shown(out)}`; a list of "
         "three numbers is wanted.",
         "return a list with a number for each class",
-        "shape",
+        f"shape {shape(out)}",
     )  # fmt: skip
     log3 = 1.0986122886681098
     out = predict([[log3, 0.0]])
@@ -624,7 +626,7 @@ def check_only_dropout(mc_dropout):
         "the samples are stacked first", size == (40, 2, 1),
         f"40 samples of a model with outputs of shape (2, 1) give `{size}`; (40, 2, 1) is wanted.",
         "return `torch.stack` of the passes",
-        "shape",
+        f"shape {size}",
     )  # fmt: skip
     apart = not torch.equal(out.amax(0), out.amin(0))
     off = torch.equal(out[0], torch.tensor([[2.0], [4.0]]))
@@ -886,7 +888,8 @@ def check_lstm(Forecaster):
     x = torch.full((2000, 4, 2), 0.5)
     with torch.no_grad():
         model.eval()
-        state = lstm(x[:1])[0][0, -1, 0].item()
+        series = x[:1] if lstm.batch_first else x[:1].transpose(0, 1)
+        state = lstm(series)[0].flatten()[-1].item()
         calm = model(x)
     size = tuple(calm.shape)
     yield expect(
@@ -898,7 +901,8 @@ def check_lstm(Forecaster):
         "evaluation drops nothing", close(calm.flatten().tolist(), [state + 3] * 2000),
         f"In evaluation mode a state of {state:.3g}, weight 1 and bias 3 give "
         f"{shown(sorted(set(calm.flatten().tolist())))}; {state + 3:.4g} is wanted.",
-        "let the dropout know the mode",
+        "let the dropout know the mode" if len(calm.unique()) > 1
+        else "pass the last state on to the linear layer, as it is",
         f"evaluation {len(calm.unique()) > 1}",
     )  # fmt: skip
     with torch.no_grad():
@@ -918,7 +922,7 @@ def check_lstm(Forecaster):
         f"A state of {state:.3g}, weight 1, bias 3 and p = 0.75: training gives "
         f"{shown(values[:4].tolist())}; only {shown(sorted(wanted))} can be.",
         "compare what comes with the bias alone, and with 1/(1 − p) times the state",
-        f"place {min(len(values), 3)} {(values - 3).abs().min().item() < 1e-4}",
+        f"place {min(len(values), 3)} {(values - 3).abs().min().item() < 1e-4} {0 in values}",
     )  # fmt: skip
     share = int((loud - 3).abs().gt(1e-4).sum())
     yield expect(

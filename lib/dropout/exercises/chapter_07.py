@@ -147,12 +147,12 @@ term in which there is no $y$. Why?
 """,
         options={
             "a": "Because the targets are centred, so that what is multiplied by $y$ has mean 0.",
-            "b": "Because dropout keeps the mean, $\\mathbb E \\tilde y = \\hat y$, so that in "
-                 "$y - \\tilde y = (y - \\hat y) + (\\hat y - \\tilde y)$ the product has mean 0.",
-            "c": "Because at the minimum of the loss the error $y - \\hat y$ is 0 on average.",
-            "d": "Because the noise is small, so that terms of second order may be left out.",
+            "b": "Because at the minimum of the loss the error $y - \\hat y$ is 0 on average.",
+            "c": "Because the noise is small, so that terms of second order may be left out.",
+            "d": "Because dropout keeps the mean of each prediction: $\\mathbb E \\tilde y = "
+                 "\\hat y$.",
         },
-        answer="b",
+        answer="d",
         hints=[
             "Take $y - \\tilde y$ apart at $\\hat y$ and square it. Which of the three terms has "
             "both $y$ and a mask in it?",
@@ -169,9 +169,9 @@ $\mathbb E \tilde y$ is not $\hat y$, and the middle term would stay.
         wrong=[
             Wrong("a", "It holds for every single example, whatever its target is. Nothing is "
                        "averaged over the data, and no target need be centred."),
-            Wrong("c", "It holds for all weights and not at the minimum only. The mean that makes "
+            Wrong("b", "It holds for all weights and not at the minimum only. The mean that makes "
                        "the product vanish is that over the masks."),
-            Wrong("d", "The term that stays *is* of second order, and nothing is left out: for "
+            Wrong("c", "The term that stays *is* of second order, and nothing is left out: for "
                        "squared loss the equation is exact, at any rate."),
         ],
     )

@@ -1,7 +1,7 @@
 """Chapter 08, batch norm and dropout."""
 
 from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Open, Slip, Wrong
-from dropout.exercises.probes import close, expect, flat, plausible, saw
+from dropout.exercises.probes import close, expect, flat, plausible, saw, shown
 
 EXERCISES: list[Exercise] = []
 
@@ -64,7 +64,6 @@ shift, the variance in evaluation over that in training? Variances are over all 
 by 3) and, in training, over all masks too.
 """,
         answer=2 / 3,
-        follows="Then the variance of 0, 0, 3 would be {answer} times that over data and masks.",
         hints=[
             "The shift is $v / (v + \\frac pq (c^2 + v))$, with mean $c$ and variance $v$ over the "
             "data.",
@@ -84,15 +83,15 @@ $\frac23$. To check by hand: in training the unit sends 0 except on the third im
                         "from the mean."),
             Wrong(1.5, "That is training over evaluation. The shift is evaluation over training, "
                        "and never above 1."),
-            Wrong("1/3", "That is the share of the training variance that the masks add. The shift "
+            Wrong(1 / 3, "That is the share of the training variance that the masks add. The shift "
                          "is the share that stays without them."),
-            Wrong("2/11", "The noise has been multiplied by $q/p$. A scaled coin $m/q$ has the "
+            Wrong(2 / 11, "The noise has been multiplied by $q/p$. A scaled coin $m/q$ has the "
                           "variance $p/q$: less noise at a low rate, not more."),
-            Wrong("2/2.75", "The noise has been multiplied by $p$. A scaled coin $m/q$ has the "
+            Wrong(2 / 2.75, "The noise has been multiplied by $p$. A scaled coin $m/q$ has the "
                             "variance $pq / q^2$, which is not $p$."),
             Wrong(0.8165, "That is the root of the shift: the ratio of standard deviations. The "
                           "shift compares variances."),
-            Wrong("9/13", "The variance of the values has been divided by 2, as for a sample. Here "
+            Wrong(9 / 13, "The variance of the values has been divided by 2, as for a sample. Here "
                           "the three images are all the data: divide by 3."),
         ],
     )
@@ -186,8 +185,8 @@ is independent and adds up like $|w|^2$. Inputs that vary together add up like $
 wins in the end, but late where weights hardly agree.
 """,
         wrong=[
-            Wrong("a", "That is what weights that sum to 0 do. Here the part that goes along is "
-                       "small, but it grows with $d$ and the noise beside it does not."),
+            Wrong("a", "That is nearly what weights that sum to 0 do. Here the part that goes "
+                       "along is small, but it grows with $d$ and the noise beside it does not."),
             Wrong("c", "Each input brings noise, but signal too. Even without any correlation the "
                        "two grow alike, and the shift stays where it is; it never falls with "
                        "width."),
@@ -214,10 +213,10 @@ scores. In which place does dropout leave *every* batch norm without a variance 
                  "follows.",
             "b": "In each block on what $f$ sends, right before it is added to $x$, since $x$ "
                  "carries the clean signal.",
-            "c": "After the very last ReLU, before the scores.",
-            "d": "Only in the tenth block, right after its second ReLU.",
+            "c": "Only in the tenth block, right after its second ReLU.",
+            "d": "After the very last ReLU, before the scores.",
         },
-        answer="c",
+        answer="d",
         hints=[
             "For each place list the batch norms that come later on any path.",
             "What leaves a block enters the next one's first batch norm. What does the tenth "
@@ -234,7 +233,7 @@ say.)
                        "the next block's first batch norm."),
             Wrong("b", "Adding a clean $x$ dilutes the noise and does not remove it. The sum still "
                        "varies more in training than in evaluation."),
-            Wrong("d", "That spares the batch norms of all blocks. There is one more batch norm "
+            Wrong("c", "That spares the batch norms of all blocks. There is one more batch norm "
                        "after the blocks."),
         ],
     )
@@ -259,8 +258,7 @@ What is wrong, and what would you do?
 """,
         options={
             "a": "It overfits: more weight decay, or more data.",
-            "b": "The batch norms' running statistics do not fit what they meet in evaluation: "
-                 "renew them with dropout off.",
+            "b": "The running statistics do not fit evaluation: renew them with dropout off.",
             "c": "The drop rate is too high for the network to learn: lower it and train again.",
             "d": "`eval()` does not reach the dropout layers, so that units still drop: call it "
                  "on each of them.",
@@ -357,17 +355,19 @@ over all four masks?
 Dropout sends $(6, 2)$, $(6, 0)$, $(0, 2)$ or $(0, 0)$, and the layer norm makes of that $(1, -1)$,
 $(1, -1)$, $(-1, 1)$ and $(0, 0)$. The mean of the first output is $\frac14 (1 + 1 - 1 + 0) =
 \frac14$, where evaluation sends 1. Before the layer norm the mean was kept: $\frac14 (6 + 6 + 0 +
-0) = 3$. The formula with a root, which is for many units, would say 0.53.
+0) = 3$. The formula with a root, which is for many units, would say $\sqrt{1/6} \approx 0.41$.
 """,
         wrong=[
             Wrong(1, "That is what evaluation sends. Inverted scaling keeps the mean *before* the "
                      "layer norm, which then divides each mask's outcome by a spread of its own."),
-            Wrong("1/3", "You average over three masks. The fourth, that drops both, has a chance "
+            Wrong(1 / 3, "You average over three masks. The fourth, that drops both, has a chance "
                          "as well and sends 0."),
             Wrong(0.707, "That is $\\sqrt q$, the limit for many units of mean 0. Here there are "
                          "two units, with a mean: go through the masks."),
-            Wrong(0.5345, "That is the root in the proposition, which holds where the noisy spread "
+            Wrong(0.4082, "That is the root in the proposition, which holds where the noisy spread "
                           "is nearly the same for all masks. With two units it is far from that."),
+            Wrong(0.5345, "You divide by the root of the *mean* noisy variance, $v + \\frac pq (1 "
+                          "- \\frac1d)(c^2 + v)$. A layer norm divides each outcome by its own."),
             Wrong(0.5, "Where only the second unit survives, the first is the *smaller* of the "
                        "two. What does layer norm send for a unit below the mean?"),
         ],
@@ -386,15 +386,6 @@ def check_statistics(statistics):
         isinstance(out, list) and len(out) == 2 and flat(out) == out,
         saw(statistics, out, [5.0, 18.0]),
         "return the mean and the variance, in this order", "shape",
-    )  # fmt: skip
-    wide = [[[1.0 + k, 2.0 - k] for k in range(20)]]
-    first = statistics(wide, w, 0.5)
-    second = statistics(wide, w, 0.5)
-    yield expect(
-        "two passes over the same batches agree", close(first, second),
-        f"Two calls with the same 20 examples and p = 0.5 give the means {first[0]:.4g} and "
-        f"{second[0]:.4g}.",
-        "toss no coins in this pass", "random",
     )  # fmt: skip
     out = statistics(one, w, 0.0)
     yield expect(
@@ -421,6 +412,15 @@ def check_statistics(statistics):
         "batches of three are right too", close(out, [25 / 6, 20 / 3]),
         saw(statistics, out, [25 / 6, 20 / 3]),
         "divide by what the length of a batch demands",
+    )  # fmt: skip
+    wide = [[[1.0 + k, 2.0 - k] for k in range(20)]]
+    first = statistics(wide, w, 0.5)
+    second = statistics(wide, w, 0.5)
+    yield expect(
+        "two passes over the same batches agree", close(first, second),
+        f"Two calls with the same 20 examples and p = 0.5 give `{shown(first)}` and "
+        f"`{shown(second)}`.",
+        "toss no coins in this pass", "random",
     )  # fmt: skip
     out = statistics(two, w, 0.5)
     yield expect(
@@ -586,6 +586,9 @@ def statistics(batches, w, p):
             Slip("[sum(means) / len(means), sum(variances) / len(variances)]",
                  "[sum(means), sum(variances)]", "You add up over the batches and do not divide by "
                  "their number."),
+            Slip("[sum(means) / len(means), sum(variances) / len(variances)]",
+                 "[sum(variances) / len(variances), sum(means) / len(means)]",
+                 "You return the variance before the mean."),
         ],
     )
 )  # fmt: skip
@@ -613,34 +616,31 @@ def check_network(network):
     sizes = [(each.in_features, each.out_features) for each in linears]
     yield expect(
         "the three linear layers, two batch norms and two ReLUs are there",
-        sizes == [(8, 16), (16, 16), (16, 4)] and len(norms) == len(relus) == 2,
+        sizes == [(8, 16), (16, 16), (16, 4)] and len(norms) == 2 and len(relus) in (1, 2),
         f"`network(0.5)` has {len(linears)} linear layers, {len(norms)} batch norms and "
-        "{len(relus)} ReLUs; 3, 2 and 2 are wanted, with their sizes as they were.",
-        "keep all layers but dropout",
+        f"{len(relus)} ReLUs; 3, 2 and 2 are wanted, with their sizes as they were.",
+        "keep all layers but dropout", f"layers {sizes} {len(norms)} {bool(relus)}",
     )  # fmt: skip
     x = torch.randn(64, 8) + 1
-    order: list = []
-    seen: dict = {}
+    calls: list = []
 
-    def note(layer, inputs, output):
-        if layer not in seen:
-            order.append(layer)
-        seen.setdefault(layer, []).append(inputs[0].detach().clone())
+    def note(layer, inputs):
+        calls.append((type(layer).__name__, inputs[0].detach().clone()))
 
     for each in [*linears, *norms, *relus]:
-        each.register_forward_hook(note)
+        each.register_forward_pre_hook(note)
     model.eval()
     yield expect(
         "evaluation is the same each time", torch.equal(model(x), model(x)),
         "In evaluation mode, two passes of the same input give different scores.",
         "leave it to `nn.Dropout` to see the mode", "eval",
     )  # fmt: skip
-    seen.clear()
-    order.clear()
+    calls.clear()
     model.train()
     scores = model(x), model(x)
-    noisy = [len(seen[each]) == 2 and not torch.equal(*seen[each]) for each in order]
-    names = [type(each).__name__ for each in order]
+    half = len(calls) // 2
+    names = [name for name, _ in calls[:half]]
+    noisy = [not torch.equal(calls[k][1], calls[k + half][1]) for k in range(half)]
     yield expect(
         "the layers keep their order", names == ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear"],
         "The order is " + ", ".join(names) + "; Linear, BatchNorm1d, ReLU is wanted, twice, and a "
@@ -673,6 +673,14 @@ def check_network(network):
         model(x)
     sent = torch.stack(passes)
     alive = (sent != 0).any(0)  # not silenced by the ReLU
+    silent = (sent == 0) & alive
+    mixed = [((sent != 0).any(d) & silent.any(d)).any().item() for d in (2, 1)]
+    yield expect(
+        "each unit has a coin of its own", all(mixed) or not silent.any(),
+        "In training a unit drops in all examples of the batch or in none." if mixed[0] else
+        "In training an example loses all of its hidden units or none.",
+        "`Dropout` tosses for each unit of each example", f"together {mixed}",
+    )  # fmt: skip
     kept, total = int((sent[:, alive] != 0).sum()), int(alive.sum()) * 30
     share = kept / total
     yield expect(
@@ -805,8 +813,27 @@ def network(p):
             Slip("Dropout(p), Linear(16, 4)", "Linear(16, 4), Dropout(p)", "Now the *scores* drop: "
                  "a class whose score becomes 0 has not been forgotten, it has been given an "
                  "arbitrary score."),
-            Slip("BatchNorm1d(16), ", "", "Without batch norm there is nothing to mislead, but the "
-                 "batch norms were to stay."),
+            Wrong("""
+from torch.nn import Dropout, Linear, ReLU, Sequential
+
+def network(p):
+    return Sequential(
+        Linear(8, 16), Dropout(p), ReLU(),
+        Linear(16, 16), Dropout(p), ReLU(),
+        Linear(16, 4),
+    )
+""", "Without batch norm there is nothing to mislead, but the batch norms were to stay."),
+            Wrong("""
+from torch.nn import BatchNorm1d, Dropout1d, Linear, ReLU, Sequential
+
+def network(p):
+    return Sequential(
+        Linear(8, 16), BatchNorm1d(16), ReLU(),
+        Linear(16, 16), BatchNorm1d(16), ReLU(),
+        Dropout1d(p), Linear(16, 4),
+    )
+""", "`nn.Dropout1d` is for the channels of a series. It takes a batch of plain vectors for one "
+     "series and its rows for the channels, so that whole examples drop."),
             Slip("Dropout(p)", "Dropout(1 - p)", "`nn.Dropout` takes the drop rate, not the keep "
                  "probability."),
             Slip("Dropout(p)", "Dropout()", "`nn.Dropout()` without a rate drops at 0.5, whatever "
