@@ -713,11 +713,12 @@ def check_block(block):
     if not (isinstance(block, type) and issubclass(block, torch.nn.Module)):
         raise Broken("The class `Block` itself is asked for.", "write `q.check(Block)`")
     net = block(5, 0.25)
-    if not isinstance(getattr(net, "linear", None), torch.nn.Linear):
+    linear = getattr(net, "linear", None)
+    if not isinstance(linear, torch.nn.Linear):
         raise Broken("`Block(5, 0.25)` has no linear layer named `linear`.", "keep its name")
     x = torch.randn(160, 5)
     with torch.no_grad():
-        y = torch.sigmoid(net.linear(x))
+        y = torch.sigmoid(linear(x))
         net.eval()
         out, again = net(x.clone()), net(x.clone())
     if not (isinstance(out, torch.Tensor) and out.shape == x.shape):
@@ -786,12 +787,13 @@ def check_block(block):
         f"At p = 0.25, {count / 8:.0f}% of 800 places survive; 75% are wanted.",
         "hand `self.p` on as the drop rate", "share",
     )  # fmt: skip
-    found = net.linear.weight.grad
+    found = linear.weight.grad
     yield expect(
         "the gradient reaches the linear layer", found is not None,
         "After `backward` the weight of `linear` has no gradient.",
         "let nothing cut the branch off from the graph",
     )  # fmt: skip
+    assert found is not None
     slope = direction * kept / 0.75 * y * (1 - y)
     want = slope.T @ x
     yield expect(
@@ -801,7 +803,7 @@ def check_block(block):
         f"that was drawn, gives {want[0, 0].item():.3g}.",
         "who writes into `y`, and what does the gradient of sigmoid read?", "gradient",
     )  # fmt: skip
-    want = direction + slope @ net.linear.weight.detach()
+    want = direction + slope @ linear.weight.detach()
     yield expect(
         "the gradient of x comes both ways",
         below.grad is not None and torch.allclose(below.grad, want, atol=1e-3),

@@ -616,8 +616,8 @@ def check_only_dropout(mc_dropout):
 
     x = torch.tensor([[1.0], [3.0]])
     norm = nn.BatchNorm1d(1, eps=0.25)  # it adds 1 to its input, and divides by 1
-    norm.running_mean.fill_(-1.0)
-    norm.running_var.fill_(0.75)
+    norm.get_buffer("running_mean").fill_(-1.0)
+    norm.get_buffer("running_var").fill_(0.75)
     net = nn.Sequential(norm, nn.Dropout(0.5))
     before = {name: value.clone() for name, value in net.state_dict().items()}
     out = mc_dropout(net, x, 40)
