@@ -145,8 +145,8 @@ EXERCISES.append(
         title="Three logs, three troubles",
         trains="reading both losses together",
         question=r"""
-Training and validation loss (both in evaluation mode) of three classifiers of ten digits, each
-trained on 300 images:
+Training and validation loss (both in evaluation mode) of three classifiers of ten digits, with 300
+training images each:
 
 | epoch | A: training | A: validation | B: training | B: validation | C: training | C: validation |
 |---|---|---|---|---|---|---|
@@ -155,8 +155,8 @@ trained on 300 images:
 | 150 | 0.02 | 0.43 | 0.95 | 0.99 | 0.02 | 0.02 |
 | 200 | 0.01 | 0.48 | 0.78 | 0.83 | 0.01 | 0.01 |
 
-In one of the three a script had copied the validation images into the training set. What is going
-on?
+For one of the three a script had copied the validation images into the training set as well. What
+is going on?
 """,
         options={
             "a": "A overfits, B underfits, C was trained on its validation images.",
@@ -174,9 +174,9 @@ on?
         solution=r"""
 In A the training loss falls on while the validation loss has turned: overfitting. In B both are
 high and still fall: underfitting; train longer, or with a larger step. In C there is no gap at any
-time, down to a loss of 0.01: the network has seen the validation images. Images that it has not
-seen cost more than 0.15 in every table of this chapter. When a validation loss is too good, look at
-the data.
+time, down to a loss of 0.01: the network has seen the validation images. In the tables of this
+chapter no loss on a whole validation or test set is below 0.15. When a validation loss is too good,
+look at the data.
 """,
         wrong=[
             Wrong("b", "Images that a network is trained on have a loss that falls with the "
@@ -202,9 +202,9 @@ that the training loop printed over its minibatches; the validation loss was mea
 
 | epoch | training loss, as printed | validation loss |
 |---|---|---|
-| 20 | 0.840 | 0.707 |
-| 40 | 0.370 | 0.295 |
-| 60 | 0.157 | 0.199 |
+| 20 | 0.823 | 0.671 |
+| 40 | 0.387 | 0.306 |
+| 60 | 0.175 | 0.218 |
 
 What do the first two rows show?
 """,
@@ -217,12 +217,12 @@ What do the first two rows show?
         answer="a",
         hints=[
             "In which mode is the network when the training loop computes its loss?",
-            "Measured in evaluation mode, the training loss of the same network was 0.527 at epoch "
+            "Measured in evaluation mode, the training loss of the same network was 0.506 at epoch "
             "20.",
         ],
         solution=r"""
 The loop's loss is computed in training mode, with half of the units missing. In evaluation mode the
-training loss of this network at epochs 20, 40 and 60 was 0.527, 0.137 and 0.052: below the
+training loss of this network at epochs 20, 40 and 60 was 0.506, 0.145 and 0.050: below the
 validation loss, as one expects. Compare two losses only where both are measured in evaluation
 mode.
 """,
@@ -271,9 +271,9 @@ One has no dropout and the learning rate 0.02, one has $p = 0.8$ and 0.02, one h
         ],
         solution=r"""
 B falls quickly: no dropout. A is the same step with $p = 0.8$: it learns, and takes several times
-as long. C stays near $\log 10$, the loss of a network that gives every image the same answer;
-its 2.11 is what one gets who knows how often each class comes, and nothing of the image. That is
-the large step with $p = 0.8$. The remedy is a smaller learning rate, not more images.
+as long. C stays near $\log 10$, the loss of guessing; its 2.11 is what a network gets that knows
+how often each class comes, and nothing of the image. That is the large step with $p = 0.8$. The
+remedy is a smaller learning rate, not more images.
 """,
         wrong=[
             Wrong("a", "With the same step, noise makes fitting slower, not quicker. The network "
@@ -345,8 +345,8 @@ EXERCISES.append(
         title="How sure should it be?",
         trains="what over-confidence is, in numbers",
         question=r"""
-The network of the last exercise has ten classes and is wrong on a share of 0.2 of the images, which
-no training changes any more. Only its confidence $c$, the same on every image, can still be moved.
+The network of exercise 01.7 has ten classes and is wrong on a share of 0.2 of the images, which no
+training changes any more. Only its confidence $c$, the same on every image, can still be moved.
 At which $c$ is its loss the lowest?
 """,
         answer=0.8,
@@ -519,10 +519,10 @@ The condition matters: max-norm is a ceiling, and never makes weights longer.
 
 def check_keep(keep):
     cases = [
-        ("losses that only fall keep the last epoch", [0.9, 0.7, 0.5, 0.4], 2, 4,
-         "each epoch here brings a lower loss, and epochs are counted from 1"),
         ("the epoch of the lowest loss is kept, not that of the stop",
-         [0.9, 0.5, 0.6, 0.7, 0.8], 3, 2, "return the epoch whose weights were the best so far"),
+         [0.9, 0.5, 0.6, 0.7, 0.8], 3, 2, "which epoch has the lowest loss here, counted from 1?"),
+        ("losses that only fall keep the last epoch", [0.9, 0.7, 0.5, 0.4], 2, 4,
+         "each epoch here brings a lower loss, the last one too"),
         ("a rise that is shorter than the patience stops nothing",
          [0.9, 0.5, 0.6, 0.4, 0.5, 0.6, 0.7], 3, 4, "wait until `patience` epochs have passed"),
         ("each new lowest loss begins the count anew",
@@ -649,6 +649,8 @@ def keep(losses, patience):
             Slip("losses[epoch - 1] < losses[best - 1]",
                  "losses[epoch - 1] < max(losses[epoch - 2], losses[best - 1])", "You still take "
                  "each fall for an improvement, even one that comes after a larger rise."),
+            Slip("len(losses) + 1", "len(losses)", "You never look at the last epoch: a `range` "
+                 "ends before its second number."),
         ],
     )
 )  # fmt: skip
@@ -666,32 +668,53 @@ def check_accuracy(accuracy):
     def shown(value):
         return "no number" if value is None else f"{value:.4g}"
 
+    modes, flags, sizes, rates = [], [], [], []
+
+    class Seen(torch.nn.Sequential):
+        def train(self, mode=True):
+            modes.append(mode)
+            return super().train(mode)
+
+    def note(module, given):
+        flags.append(module.training)
+        rates.append(module[1].p)
+        sizes.extend(len(each) for each in given)
+
     dropout = torch.nn.Dropout(0.5)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 3, bias=False), dropout)
+    model = Seen(torch.nn.Linear(3, 3, bias=False), dropout)
     with torch.no_grad():
         model[0].weight.copy_(torch.eye(3))
-    flags = []
-    model.register_forward_pre_hook(lambda module, _: flags.append(module.training))
+    model.register_forward_pre_hook(note)
     x, y = torch.eye(3).repeat(40, 1), torch.tensor([0, 1, 2]).repeat(40)
     model.eval()
-    out = number(accuracy(model, x, torch.tensor([0, 1, 0]).repeat(40)))
+    out = number(accuracy(model, x, torch.tensor([0, 1, 1]).repeat(40)))
     yield expect(
         "it gives the share that is right", out is not None and close(out, 2 / 3),
         f"A model in evaluation mode, right on 80 of 120 images, gets {shown(out)}; 0.6667 is "
         "wanted.", "return the mean" if out is not None else "return one number",
     )  # fmt: skip
     model.train()
-    flags.clear()
+    for seen in (modes, flags, sizes, rates):
+        seen.clear()
     out = number(accuracy(model, x, y))
     yield expect(
         "dropout is off while it measures", out is not None and close(out, 1.0),
         f"A model in training mode, which is right on all 120 images without dropout, gets "
         f"{shown(out)}; 1 is wanted.", "before the model is asked, switch all of it to evaluation",
-        "often" if len(flags) > 1 else "flag" if flags == [False] else "on",
+        "often" if sizes.count(120) > 1 else "flag" if flags == [False]
+        else "late" if False in modes else "on",
     )  # fmt: skip
     yield expect(
+        "the model is asked in evaluation mode", not any(flags),
+        "Nothing is dropped, but `model.training` is still True while the model is asked.",
+        "switch the mode, and leave the single layers to the model",
+        "rate" if 0 in rates else "layer",
+    )  # fmt: skip
+    left = "`model.training` was True, after it it is False"
+    yield expect(
         "a model that was in training mode is so again", model.training and dropout.training,
-        "Before the call `model.training` was True, after it it is False.",
+        f"Before the call {left}." if not model.training else
+        "After the call the model is in training mode, and its dropout layer is not.",
         "put the mode back in which the model came",
         "model" if not model.training else "layer",
     )  # fmt: skip
@@ -829,8 +852,8 @@ def accuracy(model, x, y):
     with torch.no_grad():
         choice = model(x).argmax(1)
     return (choice == y).double().mean().item()
-""", "A rate that you set to 0 stays 0. Besides, other layers, such as batch normalisation, go by "
-     "the mode too."),
+""", "You set the rates to 0. Other layers, such as batch normalisation, go by the mode too; and a "
+     "rate that nobody puts back stays 0."),
         ],
     )
 )  # fmt: skip
@@ -894,8 +917,9 @@ fewer wrong classes are learned by heart in 200 epochs.
             "ones too, reaches 1.",
         ],
         wrong=[
-            Wrong(0, "That is what the chapter finds, with all classes right. Look whether you "
-                     "really train on the changed labels, and measure on the right ones."),
+            Wrong(0, "No percentage point is what the chapter finds, with all classes right. Is "
+                     "yours a share? If not, look whether you really train on the changed labels, "
+                     "and measure on the right ones."),
             Wrong(3.8, "That is about what one finds with `Dropout(0.5)`. This asks for the "
                        "networks without it, and their own fall."),
             Wrong(24, "That is about the share of validation images that the networks get wrong in "

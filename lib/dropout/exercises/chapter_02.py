@@ -365,10 +365,11 @@ of them are 1. With 12 of 32 it is 2.
                        "covariances of all pairs come in."),
             Wrong("(2*k - B)^2", "You left out the denominator. Masks of their own have a variance "
                                  "too, which grows with the number of examples."),
-            Wrong("(2*k - B)^2/B^2", "You divided by $B^2$. The mean over the minibatch is taken "
-                                     "in both cases, so its factor is gone from the ratio."),
-            Wrong("k^2/B", "You left out the examples with label 0. Their $\\delta_b$ is "
-                           "$+\\frac12$, not 0."),
+            Wrong("(2*k - B)^2/B^2", "You took means where the theorem has sums. The square of a "
+                                     "mean has $1/B^2$ in it, and a mean of squares only $1/B$: "
+                                     "they do not cancel."),
+            Wrong("k", "You left out the examples with label 0. Their $\\delta_b$ is "
+                       "$+\\frac12$, not 0."),
             Wrong("(2*k - B)^2/(2*B)", "Look at the squares once more: the square of one half is "
                                        "one quarter."),
         ],
@@ -389,7 +390,7 @@ def check_given(dropout):
         "return as many numbers as there are units",
     )  # fmt: skip
     yield expect(
-        "the mask decides who stays", all(v != 0 for v in out),
+        "units that the mask keeps stay", all(v != 0 for v in out),
         "With a mask of forty 1s, units are dropped all the same.",
         "use the mask that is given, and toss no coins",
         "turned" if turned and not any(out) else "coins" if any(out) else "none",
@@ -697,8 +698,8 @@ def dropout(x, p, training):
         return x
     random.seed(1)
     return [0.0 if random.random() < p else v / (1 - p) for v in x]
-""", "You seed the generator inside the function, so each call begins at its first coin again: one "
-     "thinned network is trained, and the others never."),
+""", "Each call takes the same coins again: they were tossed only once, or the generator is seeded "
+     "inside the function. So one thinned network is trained, and the others never."),
         ],
     )
 )  # fmt: skip
@@ -742,6 +743,12 @@ def check_per_example(dropout):
         "each example has a mask of its own", masks == 30,
         f"The 30 examples have {masks} different mask{'s' if masks > 1 else ''} among them.",
         "which shape has your array of random numbers, and which has `h`?",
+    )  # fmt: skip
+    counts = [row.count(0.0) for row in out]
+    yield expect(
+        "how many units an example loses varies", min(counts) < max(counts),
+        f"Each of 30 examples loses exactly {counts[0]} of its 50 units.",
+        "let each coin fall without a look at the others", "fixed",
     )  # fmt: skip
     yield expect(
         "a share of 1 − p survives", plausible(len(kept), 1500, 0.75),
@@ -845,6 +852,10 @@ that with one mask the examples' noise does not average out.
             Slip("rng.random(h.shape)",
                  "rng.random((h.shape[0] // 2, h.shape[1])).repeat(2, axis=0)",
                  "Two neighbours still share a mask. Each example needs coins that no other uses."),
+            Slip("rng.random(h.shape)",
+                 "rng.permuted(np.tile(rng.random(h.shape[1]), (h.shape[0], 1)), axis=1)",
+                 "You deal the same coins out in another order, so all examples lose equally many "
+                 "units. Coins that are tossed for each example do not keep count."),
         ],
     )
 )  # fmt: skip
@@ -1373,6 +1384,7 @@ of it.
             Wrong(16, "That is about what you get if the diluted network is evaluated with *all* "
                       "its units. Those that never took part then add noise, and the others lose "
                       "their factor."),
+            Wrong(0.41, "Is that a share? The number is asked for in percent."),
             Wrong(-29, "You divided the other way round: that is by how much dropout is lower."),
             Wrong(141, "That is the one loss in percent of the other. By how much is it *higher*?"),
         ],

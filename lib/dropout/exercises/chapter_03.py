@@ -48,28 +48,30 @@ EXERCISES.append(
         title="The glossary's 2.0",
         trains="reading which of two numbers has been scaled",
         question=r"""
-A layer uses inverted dropout with $p = 0.5$. In training you read off 2.0 as the output of a unit
+A layer uses inverted dropout with $p = 0.2$. In training you read off 2.0 as the output of a unit
 *after* dropout, in a step in which it was kept. What does dropout pass on for this unit in
 evaluation, for the same input?
 """,
-        answer=1.0,
-        follows="With that activation a kept unit would send {answer / 0.5} in training, where you "
+        answer=1.6,
+        follows="With that activation a kept unit would send {answer / 0.8} in training, where you "
                 "read 2.",
         hints=[
             "What you read off has been scaled already.",
             "If the activation is $h$, a kept unit sends $h / q$ in training, $h$ in evaluation.",
-            "$h / 0.5 = 2$.",
+            "$h / 0.8 = 2$.",
         ],
         solution=r"""
-A kept unit sends $h / q$, here $h / 0.5 = 2$, so $h = 1$. Evaluation passes $h$ on as it is: 1.
-That is the mean in training too, $\frac12 \cdot 2 + \frac12 \cdot 0$.
+A kept unit sends $h / q$, here $h / 0.8 = 2$, so $h = 1.6$. Evaluation passes $h$ on as it is: 1.6.
+That is the mean in training too, $0.8 \cdot 2 + 0.2 \cdot 0$.
 """,
         wrong=[
             Wrong(2, "That is what a *kept* unit sends in training, with the factor $1/q$ in it. "
                      "Evaluation has no factor."),
-            Wrong(4, "That scales the 2.0 once more; it has been scaled already."),
-            Wrong(0.5, "That multiplies by $q$ twice: once to undo the scale, which is right, and "
-                       "once more as vanilla dropout does in evaluation."),
+            Wrong(2.5, "That scales the 2.0 once more; it has been scaled already."),
+            Wrong(0.4, "That multiplies by $p$. What a kept unit was divided by is the keep "
+                       "probability $q = 1 - p$."),
+            Wrong(1.28, "That multiplies by $q$ twice: once to undo the scale, which is right, and "
+                        "once more as vanilla dropout does in evaluation."),
         ],
     )
 )  # fmt: skip
@@ -207,13 +209,6 @@ def check_inverted(dropout):
         "keep a place, with a 0, for what is dropped",
         "length",
     )  # fmt: skip
-    kept = [v for v in out if v != 0]
-    scale = mean(kept) if kept else 0.0
-    yield expect(
-        "survivors are divided by 1 − p", kept and close(kept, [4 / 3] * len(kept)),
-        f"With x = [1, 1, …] and p = 0.25 a survivor is {scale:.4g}; 1.333 is wanted.",
-        "what is the keep probability here?",
-    )  # fmt: skip
     fours = [dropout([1.0] * 4, 0.5) for _ in range(60)]
     zeros = [four.count(0.0) for four in fours]
     yield expect(
@@ -221,6 +216,14 @@ def check_inverted(dropout):
         "Sixty calls for four units at p = 0.5 dropped all four or none, each time.",
         "toss once for each unit, inside the loop",
         "together" if any(zeros) else "never",
+    )  # fmt: skip
+    kept = [v for v in out if v != 0]
+    scale = mean(kept) if kept else 0.0
+    yield expect(
+        "survivors are divided by 1 − p", kept and close(kept, [4 / 3] * len(kept)),
+        f"With x = [1, 1, …] and p = 0.25 a survivor is {scale:.4g}; 1.333 is wanted." if kept else
+        "With p = 0.25 none of 2000 units survives.",
+        "what is the keep probability here?",
     )  # fmt: skip
     share = len(kept) / 2000
     yield expect(
@@ -234,6 +237,11 @@ def check_inverted(dropout):
         "each call tosses anew", again != out,
         "Two calls with the same input drop the same units.",
         "do not seed inside the function: the next call would repeat the same coins",
+    )  # fmt: skip
+    yield expect(
+        "how many survive varies", min(zeros) < max(zeros),
+        f"Sixty calls for four units at p = 0.5 dropped exactly {zeros[0]}, each time.",
+        "let each coin fall by itself, and do not count how many are left",
     )  # fmt: skip
 
 
@@ -314,8 +322,8 @@ Each number has a coin of its own, and whoever survives is divided by the keep p
         wrong=[
             Slip("v / q if", "v if", "The survivors are not scaled: this is vanilla dropout, and "
                  "sums would shrink to `q` times their value."),
-            Slip("v / q if", "v / p if p else v if", "You divide by the drop rate. A unit is kept "
-                 "with probability `1 - p`, and it is that which has to be made up for."),
+            Slip("v / q if", "(v / p if p else v) if", "You divide by the drop rate. A unit is "
+                 "kept with probability `1 - p`, and it is that which has to be made up for."),
             Slip("v / q if", "v * q if", "You multiply by the keep probability, which shrinks what "
                  "is too small already. To make up for losses, divide."),
             Slip("v / q if", "v / q / q if", "You scale twice."),
@@ -346,6 +354,15 @@ def dropout(x, p):
     return [v / (1 - p) for v in x if random.random() < 1 - p]
 """, "What is dropped must leave a 0 in its place, or the numbers behind it move up and meet the "
      "wrong weights."),
+            Wrong("""
+import random
+
+def dropout(x, p):
+    order = sorted(range(len(x)), key=lambda k: random.random())
+    gone = set(order[:round(p * len(x))])
+    return [0.0 if k in gone else v / (1 - p) for k, v in enumerate(x)]
+""", "You draw a fixed number of units to drop. Then the fate of one depends on that of the "
+     "others; coins know nothing of each other."),
         ],
     )
 )  # fmt: skip
@@ -368,9 +385,12 @@ def check_vanilla(dropout):
     out = dropout([1.0] * 2000, 0.25, True)
     kept = [v for v in out if v != 0]
     yield expect(
-        "training passes survivors on as they are", kept and close(kept, [1.0] * len(kept)),
-        f"In training, with x = [1, 1, …] and p = 0.25, a survivor is "
-        f"{kept[0] if kept else 0:.4g}; 1 is wanted.",
+        "some units survive", kept, "In training, with p = 0.25, none of 2000 units survives.",
+        "toss a coin for each number",
+    )  # fmt: skip
+    yield expect(
+        "training passes survivors on as they are", close(kept, [1.0] * len(kept)),
+        f"In training, with x = [1, 1, …] and p = 0.25, a survivor is {kept[0]:.4g}; 1 is wanted.",
         "vanilla dropout has its factor in evaluation only",
     )  # fmt: skip
     share = len(kept) / 2000
@@ -471,11 +491,23 @@ that one half, shows nothing.
 
 
 def check_backward(Dropout):
+    def listed(numbers):
+        try:
+            return [float(number) for number in numbers]
+        except (TypeError, ValueError):
+            return []
+
     layer = Dropout(0.25)
-    out = layer.forward([1.0] * 400)
-    grad = layer.backward([1.0] * 400)
+    out = listed(layer.forward([1.0] * 400))
     yield expect(
-        "backward gives a number for each unit", isinstance(grad, list) and len(grad) == 400,
+        "forward drops some units and passes others on",
+        len(out) == 400 and 0 < out.count(0.0) < 400,
+        f"`forward` of 400 numbers gives {len(out)}, of which {out.count(0.0)} are 0; about 100 of "
+        "400 are wanted.", "leave `forward` as it was",
+    )  # fmt: skip
+    grad = listed(layer.backward([1.0] * 400))
+    yield expect(
+        "backward gives a number for each unit", len(grad) == 400,
         "`backward` of 400 gradients does not give a list of 400.",
         "return a list with a gradient for each unit",
     )  # fmt: skip
@@ -500,20 +532,20 @@ def check_backward(Dropout):
         f"With p = 0.25 a survivor's gradient of 1 becomes {live[0]:.4g}; 1.333 is wanted.",
         "forward multiplies by `1 / q`; what is the derivative of that?",
     )  # fmt: skip
-    grad = layer.backward([2.0, -1.0] * 200)
+    grad = listed(layer.backward([2.0, -1.0] * 200))
     wanted = [v * g for v, g in zip(out, [2.0, -1.0] * 200)]  # noqa: B905
     yield expect(
         "what comes from above is multiplied in", close(grad, wanted),
         "Gradients 2 and −1 from above do not come out as 2 and −1 times the factor.",
         "multiply each gradient from above by the mask and the factor",
     )  # fmt: skip
-    first, second = layer.forward([1.0] * 400), layer.forward([1.0] * 400)
+    first, second = [listed(layer.forward([1.0] * 400)) for _ in range(2)]
     yield expect(
         "each forward tosses anew", first != second,
         "Two calls of `forward` drop the same units.",
-        "draw the mask in `forward`, not in `__init__`",
+        "draw a new mask in each `forward`",
     )  # fmt: skip
-    grad = layer.backward([1.0] * 400)
+    grad = listed(layer.backward([1.0] * 400))
     yield expect(
         "backward belongs to the last forward", close(grad, second),
         "After two calls of `forward`, `backward` uses a mask that is not that of the second.",
@@ -653,8 +685,8 @@ class Dropout:
     def backward(self, grad):
         mask = [random.random() < self.q for _ in grad]
         return [g / self.q if kept else 0.0 for g, kept in zip(grad, mask)]
-""", "Backward still tosses coins of its own. Calling them `mask` and not `self.mask` changes "
-     "nothing."),
+""", "Backward still tosses coins of its own, under whatever name, and they know nothing of those "
+     "that forward has tossed."),
             Wrong("""
 import random
 
@@ -689,6 +721,12 @@ def check_module(Dropout):
     layer = Dropout(0.25)
     x = torch.tensor([2.0, -1.0, 3.0, 1.0])
     outs = [layer.eval()(x) for _ in range(30)]
+    yield expect(
+        "evaluation gives a tensor of the same shape",
+        all(isinstance(out, torch.Tensor) and out.shape == x.shape for out in outs),
+        "After `layer.eval()`, what comes out for a tensor of four numbers is no such tensor.",
+        "end both branches of `forward` with `return`, and return a tensor",
+    )  # fmt: skip
     bad = next((out for out in outs if not torch.equal(out, x)), x)
     factor = (bad / x).max().item()
     yield expect(
@@ -700,11 +738,18 @@ def check_module(Dropout):
     layer = torch.nn.Sequential(torch.nn.Sequential(Dropout(0.25))).train()
     ones = torch.ones(40, 50)
     out = layer(ones)
-    kept = out[out != 0]
+    found = tuple(out.shape) if isinstance(out, torch.Tensor) else "no tensor"
     yield expect(
-        "a tensor of the same shape comes out", out.shape == ones.shape,
-        f"Of 40 × 50 numbers {tuple(out.shape)} come out.", "keep the shape, with zeros in it",
+        "training gives one, too", found == (40, 50),
+        f"In training, {found} comes out of a tensor of 40 × 50 numbers.",
+        "keep the shape, with zeros in it",
     )  # fmt: skip
+    yield expect(
+        "its input stays as it was", bool((ones == 1).all()),
+        "In training, the numbers of the input itself are changed.",
+        "make a new tensor for the result",
+    )  # fmt: skip
+    kept = out[out != 0]
     scale = kept.mean().item() if len(kept) else 0.0
     yield expect(
         "survivors are divided by 1 − p",
@@ -735,7 +780,8 @@ def check_module(Dropout):
     out = layer(x)
     grad = torch.autograd.grad(out.sum(), x, allow_unused=True)[0] if out.requires_grad else None
     yield expect(
-        "gradients flow through the same mask", grad is not None and torch.equal(grad, out),
+        "gradients flow through the same mask",
+        grad is not None and torch.allclose(grad.double(), out.double()),
         "The gradient of the sum of the outputs is not mask / q.",
         "multiply `x` by the mask, and take nothing out of the graph",
     )  # fmt: skip

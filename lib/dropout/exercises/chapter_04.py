@@ -135,9 +135,10 @@ $Z(m) = \sum_i e^{S_i(m)}$, which is not linear in anything. Why is weight scali
 *exactly* the renormalised geometric mean of the $P_c(m)$?
 """,
         options={
-            "a": "Because $Z(m)$ is the same for all masks, so that it may be left out.",
-            "b": "Because under each mask $Z(m)$ is the same for all classes, so that it cancels "
-                 "from the log ratio of two classes, whose mean over the masks is then linear.",
+            "a": "Because $Z(m)$ is the same for all masks, so that it may be taken out of the "
+                 "mean over them.",
+            "b": "Because under each mask $Z(m)$ is the same for all classes, so that the log "
+                 "ratio of two classes is linear in the coins.",
             "c": "Because $\\mathbb{E}[\\log Z(m)] = \\log Z$ of evaluation, as the coins are "
                  "independent.",
             "d": "Because softmax of the mean score is the mean of the softmaxes.",
@@ -220,7 +221,8 @@ EXERCISES.append(
         question=r"""
 Four classifiers end in a softmax, and each has one dropout layer, with $p = 0.5$. For which one is
 evaluation, for all weights and inputs, the geometric mean of the sub-networks? Look closely: the
-chapter's condition is sufficient, and one of these meets it once two of its layers change places.
+chapter's condition is sufficient, and one of these meets it once two of its layers change places,
+which leaves what it computes under each mask as it was.
 """,
         options={
             "a": "Linear, ReLU, **dropout**, LayerNorm, Linear",
