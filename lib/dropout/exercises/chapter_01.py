@@ -243,8 +243,8 @@ EXERCISES.append(
         title="Which of these three curves?",
         trains="knowing a step that is too large by its training loss",
         question=r"""
-The training loss (in evaluation mode, nats) of three networks of this chapter, one of each, on 20
-images of ten classes:
+The training loss (in evaluation mode, nats) of three networks of this chapter, trained on 20 images
+of ten classes:
 
 | epoch | 10 | 50 | 100 | 200 | 300 |
 |---|---|---|---|---|---|

@@ -955,8 +955,8 @@ from its output in evaluation, at drop rates up to 0.9. Whose curve is highest a
         },
         answer="a",
         reveals="fig-after-nonlinearity",
-        after="What grows without bound can err without bound: a kept unit sends up to ten times "
-              "its value at $p = 0.9$.",
+        after="What grows without bound can err without bound: at $p = 0.9$ a kept unit sends ten "
+              "times its value.",
         hints=["How large can the output of each become when a survivor is multiplied by ten?"],
         solution=r"""
 At $p = 0.9$ what survives is multiplied by ten. The ReLU passes that on, and cuts off the negative
