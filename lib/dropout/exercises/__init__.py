@@ -16,7 +16,7 @@ from dropout.exercises import state
 from dropout.exercises.forms import Exercise, Result
 from dropout.exercises.question import Question, show
 
-__all__ = ["Question", "Result", "exercise", "ids", "progress", "reset"]
+__all__ = ["Progress", "Question", "Result", "exercise", "ids", "progress", "reset"]
 
 
 def _chapters() -> dict[str, list[Exercise]]:
@@ -37,13 +37,9 @@ def find(key: str) -> Exercise:
 
 
 def exercise(key: str) -> Question:
-    """An exercise, whose question is shown.
+    """An exercise by its chapter and number, "03.2". Its question is shown.
 
-    Args:
-        key: Its name, chapter and number: "03.2".
-
-    Raises:
-        ValueError: There is none of that name.
+    Raises ValueError where there is none of that name.
     """
     question = Question(find(key))
     show(question)

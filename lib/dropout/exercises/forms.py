@@ -28,10 +28,9 @@ COINS = 4  # sets of coins that the gallery of a question on code is tried with
 class Result:
     """What `check` says of an answer.
 
-    Attributes:
-        passed: Whether the answer is right.
-        message: What it is told, in Markdown.
-        attempted: Whether there was an answer.
+    - `passed`: Whether the answer is right.
+    - `message`: What it is told, in Markdown.
+    - `attempted`: Whether there was an answer.
     """
 
     passed: bool
@@ -68,17 +67,16 @@ class Slip:
 class Exercise:
     """What exercises of all kinds have.
 
-    Attributes:
-        id: Chapter and number in it, "03.2".
-        title: A few words.
-        trains: What it is good for, after "Trains ".
-        question: Markdown, with formulas between dollars.
-        hints: A ladder: each rung says a little more; the last leaves only the doing.
-        solution: The worked solution, in Markdown. For code, what there is to say of it.
-        wrong: The gallery: wrong answers, each with its own message.
-        after: What is said after "Right.".
-        reveals: For a prediction: the name of the figure, or the label of the section, that
-            settles it, which the page shows once the reader has committed.
+    - `id`: Chapter and number in it, "03.2".
+    - `title`: A few words.
+    - `trains`: What it is good for, after "Trains ".
+    - `question`: Markdown, with formulas between dollars.
+    - `hints`: A ladder: each rung says a little more; the last leaves only the doing.
+    - `solution`: The worked solution, in Markdown. For code, what there is to say of it.
+    - `wrong`: The gallery: wrong answers, each with its own message.
+    - `after`: What is said after "Right.".
+    - `reveals`: For a prediction: the name of the figure, or the label of the section, that
+      settles it, which the page shows once the reader has committed.
     """
 
     id: str
@@ -162,12 +160,11 @@ def number(answer: Any) -> float:
 class Number(Exercise):
     """A question whose answer is a number.
 
-    Attributes:
-        answer: The number.
-        within: How far off an answer may be, relative to it (absolute where it is 0).
-        follows: What would follow from the reader's number, and cannot be: a sentence in which
-            {formulas} of `answer` stand. It is the gap that a wrong answer is shown.
-        unit: What the number counts, or "".
+    - `answer`: The number.
+    - `within`: How far off an answer may be, relative to it (absolute where it is 0).
+    - `follows`: What would follow from the reader's number, and cannot be: a sentence in which
+      {formulas} of `answer` stand. It is the gap that a wrong answer is shown.
+    - `unit`: What the number counts, or "".
     """
 
     answer: float
@@ -230,9 +227,8 @@ def filled(text: str, values: Mapping[str, float]) -> str:
 class Choice(Exercise):
     """A question with options, one of them right.
 
-    Attributes:
-        options: The options by letter; each wrong one has its entry in the gallery.
-        answer: The letter of the right one.
+    - `options`: The options by letter; each wrong one has its entry in the gallery.
+    - `answer`: The letter of the right one.
     """
 
     options: Mapping[str, str]
@@ -267,12 +263,11 @@ class Choice(Exercise):
 class Formula(Exercise):
     """A question whose answer is a formula; every equal form passes.
 
-    Attributes:
-        answer: The formula.
-        names: The values that each name of it is tried at, a dozen or so: point k takes the k-th
-            value of each, from the start again where a name has fewer.
-        also: What else a reader may write, and what it stands for: {"q": "1 - p"}.
-        equal: Other forms of the answer, which must pass.
+    - `answer`: The formula.
+    - `names`: The values that each name of it is tried at, a dozen or so: point k takes the k-th
+      value of each, from the start again where a name has fewer.
+    - `also`: What else a reader may write, and what it stands for: {"q": "1 - p"}.
+    - `equal`: Other forms of the answer, which must pass.
     """
 
     answer: str
@@ -360,9 +355,8 @@ class Open(Number):
     `answer` and `within` are the reference result and how far repetitions of it lie from each
     other.
 
-    Attributes:
-        reference: The reference run: its conditions and its result.
-        rubric: What a good report of it has, a line each.
+    - `reference`: The reference run: its conditions and its result.
+    - `rubric`: What a good report of it has, a line each.
     """
 
     reference: str
@@ -386,20 +380,19 @@ Check = Callable[[Any], Iterator[tuple[str, bool, str, str, str]]]
 class Code(Exercise):
     """A question whose answer is code: a function, a class or a module.
 
-    Attributes:
-        given: The source that the reader begins with; its last function or class is the answer.
-        code: The solution's source.
-        check: The properties of an answer, in order (see `dropout.exercises.probes`).
-        alike: Other right answers, of another style, as sources.
-        wrong: The gallery: a Slip for the solution with a piece replaced, a Wrong for a whole
-            source.
-        takes: "lists": the check calls the answer on lists, whatever it was written for;
-            "object": the check gets the answer itself.
-        in_page: Whether it runs in the page too; its check then runs on lists under MicroPython.
-        seconds: The time limit of a check.
-        power: What a statistical property of the check would find, and how surely.
-        harmless: Small changes of the solution, "old -> new", that leave it right, and why. The
-            tests make every such change by a table of operators, and all others must be refused.
+    - `given`: The source that the reader begins with; its last function or class is the answer.
+    - `code`: The solution's source.
+    - `check`: The properties of an answer, in order (see `dropout.exercises.probes`).
+    - `alike`: Other right answers, of another style, as sources.
+    - `wrong`: The gallery: a Slip for the solution with a piece replaced, a Wrong for a whole
+      source.
+    - `takes`: "lists": the check calls the answer on lists, whatever it was written for;
+      "object": the check gets the answer itself.
+    - `in_page`: Whether it runs in the page too; its check then runs on lists under MicroPython.
+    - `seconds`: The time limit of a check.
+    - `power`: What a statistical property of the check would find, and how surely.
+    - `harmless`: Small changes of the solution, "old -> new", that leave it right, and why. The
+      tests make every such change by a table of operators, and all others must be refused.
     """
 
     given: str

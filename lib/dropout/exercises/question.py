@@ -81,14 +81,11 @@ class Question:
         self._hints = 0
 
     def check(self, answer: Any = None) -> Result:
-        """Judge an answer.
+        """Judge an answer: a number, a letter, a formula as text, a function or a class, as the
+        question asks.
 
-        Args:
-            answer: A number, a letter, a formula as text, a function or a class, as the question
-                asks.
-
-        Returns:
-            A `Result`: `passed`, and a `message` of at most 160 words.
+        The result has `passed`, and a `message` of at most 160 words. Whatever the answer is and
+        does, nothing is raised.
         """
         result = self._exercise.judge(answer)
         if result.attempted:
