@@ -4,7 +4,7 @@
 
 Puts the two cells of each exercise where they belong: a prediction before the figure that settles
 it, the others, in order, at the end of the section "Exercises", which is made before "What to
-remember" where there is none. Run `make notebooks` after it, which stores what the cells print.
+remember" where there is none. What the cells print is stored with them; nbval compares it.
 """
 
 import sys
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from dropout.exercises import find, ids
 from dropout.exercises.forms import Exercise
+from dropout.exercises.question import Question
 from tests.notebooks import normalise
 from tests.notebooks.rules import EXERCISE
 
@@ -34,14 +35,20 @@ def chapter(number: str) -> Path:
 
 
 def pair(exercise: Exercise) -> list[NotebookNode]:
-    """The cell that asks, and the cell for the answer."""
+    """The cell that asks, and the cell for the answer, with what they print."""
     asks, answers = f'q = exercise("{exercise.id}")', exercise.start
     if exercise.reveals:  # in mid-chapter, where q is the keep probability
         asks, answers = f'guess = exercise("{exercise.id}")', "guess.check(...)"
-    name = exercise.id.replace(".", "-")
+    prints = (
+        new_output("display_data", {"text/plain": repr(Question(exercise))}),
+        new_output("execute_result", {"text/plain": repr(exercise.judge(...))}),
+    )
+    name, tags = exercise.id.replace(".", "-"), {"tags": [EXERCISE]}
     return [
-        new_code_cell(source, id=f"{name}-{part}", metadata={"tags": [EXERCISE]})
-        for part, source in (("question", asks), ("answer", answers))
+        new_code_cell(source, id=f"{name}-{part}", metadata=tags, outputs=[output])
+        for part, source, output in zip(
+            ("question", "answer"), (asks, answers), prints, strict=True
+        )
     ]
 
 
@@ -74,15 +81,9 @@ def _index(cells: list[NotebookNode], exercise: Exercise) -> int:
 
 
 def with_exercises(path: Path) -> str:
-    """A notebook's text with the cells of its exercises; outputs stay where a cell stays."""
+    """A notebook's text with the cells of its exercises."""
     notebook = normalise.read(path)
-    kept = {cell.source: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
-    number = path.name[:2]
-    exercises = [found for key in ids() if (found := find(key)).id[:2] == number]
-    cells = place(notebook, exercises)
-    for cell in cells:
-        if cell.cell_type == "code":
-            cell.outputs = kept.get(cell.source, [])
+    cells = place(notebook, [find(key) for key in ids() if key[:2] == path.name[:2]])
     return normalise.normal_text(nbformat.from_dict({**notebook, "cells": cells}))
 
 

@@ -43,7 +43,8 @@ def test_a_name_that_is_none():
     ("markdown", "text"),
     [
         (r"$\frac14$ of **all**", "1/4 of all"),
-        (r"$\frac{m}{q}\,x$", "(m)/(q) x"),
+        (r"$\frac{m}{q}\,x$ and $\frac1{16}$", "m/q x and 1/16"),
+        (r"$\frac{p x^2}{1-p}$", "(p x^2)/(1-p)"),
         (r"$h \cdot w \le 3$ and *one*", "h · w ≤ 3 and one"),
         ("a * b * c and 2**3", "a * b * c and 2**3"),
         (r"$\sqrt{pq}$, $\mathbb{E}[m]$", "sqrt(pq), E[m]"),
@@ -60,6 +61,7 @@ def test_plain_texts_have_no_markup_left(exercise):
         without_code = re.sub(r"```.*?```|`[^`]*`", "", plain(text), flags=re.DOTALL)
         assert "\\" not in without_code, without_code
         assert "$" not in without_code
+        assert "frac" not in without_code
 
 
 def test_ids_are_in_order():

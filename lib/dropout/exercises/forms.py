@@ -6,6 +6,7 @@ ladder of hints, a worked solution, and a gallery of wrong answers with the mess
 """
 
 import ast
+import dis
 import functools
 import inspect
 import math
@@ -502,16 +503,26 @@ def defined(source: str, name: str) -> Any:
     return space[name]
 
 
+SAME = {"LOAD_METHOD": "LOAD_ATTR"}  # which of the two depends on what else is compiled with it
+IDLE = {"CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "PUSH_NULL", "RESUME"}
+
+
 def fingerprint(answer: Any) -> Any:
-    """What tells whether code was changed: comments and layout do not."""
+    """What tells whether code was changed: comments, layout and the way of compiling do not."""
     answer = inspect.unwrap(answer) if callable(answer) else answer
     if isinstance(answer, types.CodeType):
-        consts = tuple(map(fingerprint, answer.co_consts))
-        return answer.co_code, answer.co_names, answer.co_varnames, consts
+        steps = [step for step in dis.get_instructions(answer) if step.opname not in IDLE]
+        return [
+            (SAME.get(step.opname, step.opname), fingerprint(_argument(step))) for step in steps
+        ]
     if isinstance(answer, type):
         functions = {k: v for k, v in vars(answer).items() if isinstance(v, types.FunctionType)}
         return {name: fingerprint(function) for name, function in functions.items()}
     return fingerprint(answer.__code__) if hasattr(answer, "__code__") else repr(answer)
+
+
+def _argument(step: dis.Instruction) -> Any:
+    return None if step.opcode in dis.hasjrel or step.opcode in dis.hasjabs else step.argval
 
 
 def source_of(check: Check) -> str:

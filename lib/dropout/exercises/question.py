@@ -10,8 +10,9 @@ from typing import Any
 from dropout.exercises import state
 from dropout.exercises.forms import Code, Exercise, Open, Result
 
+PART = r"\\[a-zA-Z]+|\w|\{[^{}]*\}"  # what a command of TeX takes
 PLAIN: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
-    (r"\\[dt]?frac(\w)(\w)", r"\1/\2"), (r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"(\1)/(\2)"),
+    (rf"\\[dt]?frac\s*({PART})\s*({PART})", lambda found: fraction(*found.groups())),
     (r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)"),
     (r"\\(?:mathrm|mathbb|mathbf|boldsymbol|operatorname|text)\{([^{}]*)\}", r"\1"),
     (r"\\(?:tilde|hat|bar|widehat|overline)\s*\{?(\w)\}?", r"\1"),
@@ -20,6 +21,7 @@ PLAIN: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\*\*([^*]+)\*\*", r"\1"), (r"(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])", r"\1"),
 )  # fmt: skip
 SIGNS = {
+    "lambda": "λ",
     "cdot": "·", "times": "×", "circ": "∘", "odot": "⊙", "le": "≤", "leq": "≤", "ge": "≥",
     "geq": "≥", "ne": "≠", "approx": "≈", "to": "→", "in": "∈", "sum": "Σ", "prod": "Π",
     "dots": "…", "ldots": "…", "cdots": "…", "infty": "∞", "lVert": "‖", "rVert": "‖", "top": "ᵀ",
@@ -37,12 +39,19 @@ def sign(name: str) -> str:
         return name
 
 
+def fraction(above: str, below: str) -> str:
+    """A fraction in a line, with the brackets that it needs there."""
+    parts = [part.strip("{}") for part in (above, below)]
+    return "/".join(part if re.fullmatch(r"\\?\w+", part) else f"({part})" for part in parts)
+
+
 def plain(markdown: str) -> str:
     """Markdown with formulas as a terminal shows it; code stays as it is."""
     parts = re.split(r"(```.*?```|`[^`]*`)", markdown, flags=re.DOTALL)
     for place in range(0, len(parts), 2):
         for pattern, replacement in PLAIN:
-            parts[place] = re.sub(pattern, replacement, parts[place])
+            while (text := re.sub(pattern, replacement, parts[place])) != parts[place]:
+                parts[place] = text  # and what stood inside of it
     return "".join(parts)
 
 
