@@ -1,5 +1,6 @@
 """Every exercise of the book: solutions pass, each wrong answer draws its own message."""
 
+import ast
 import re
 from collections import Counter
 
