@@ -1,5 +1,6 @@
-"""python -m dropout: `bench` times the library here, `info` says which engines there are, `grade`
-marks notebooks with the checks of the book's exercises.
+"""python -m dropout: `audit` tells what is wrong with the dropout in a model, `bench` times the
+library here, `info` says which engines there are, `grade` marks notebooks with the checks of the
+book's exercises.
 """
 
 import argparse
@@ -56,6 +57,14 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m dropout", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="engines, versions, machine")
+    auditing = commands.add_parser(
+        "audit", help="what is wrong with the dropout in a model",
+        description="Run a model in both modes and tell what is wrong with its dropout. The exit "
+        "status is 0 where nothing is found, 1 where something is, 2 where it cannot be audited.",
+    )  # fmt: skip
+    auditing.add_argument("factory", metavar="module:factory", help="a function that returns "
+                          "(model, inputs) or (model, inputs, keywords)")  # fmt: skip
+    auditing.add_argument("--json", type=Path, metavar="FILE", help="also write the findings here")
     marking = commands.add_parser("grade", help="mark filled-in notebooks, as CSV")
     marking.add_argument("notebooks", metavar="notebook", type=Path, nargs="+")
     marking.add_argument("--seconds", type=limit, default=600,
@@ -91,6 +100,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.command == "info":
         print(describe(surroundings()))
         return
+    if options.command == "audit":
+        from dropout.audit import command
+
+        sys.exit(command.run(options, parser()))
     if options.command == "grade":
         from dropout.exercises import grading
 

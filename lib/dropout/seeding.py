@@ -229,7 +229,7 @@ def _check_ranks(layers: dict[str, Any], inputs: Any) -> None:
         return
     from dropout.bayes.tree import tensors  # takes a while: for those who need it
 
-    digest = sha256(b"".join(map(_content, tensors(inputs)))).digest()
+    digest = sha256(b"".join(map(content, tensors(inputs)))).digest()
     sources = {name: _source(layer) for name, layer in training.items() if _in_batch(layer)}
     ranks: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(ranks, (digest, sources))
@@ -261,10 +261,10 @@ def _source(layer: Any) -> bytes | tuple[MaskKey, Rows | None]:
     if layer.key is not None:
         return layer.key, getattr(layer, "rows", None)
     generator = layer.generator or torch.default_generator
-    return sha256(_content(generator.get_state())).digest()
+    return sha256(content(generator.get_state())).digest()
 
 
-def _content(x: Tensor) -> bytes:
+def content(x: Tensor) -> bytes:
     """The numbers in a tensor, if it is dense and this process's own."""
     x = x.detach()
     if type(x).__module__ == "torch.distributed.tensor" or x.is_nested or x.layout != torch.strided:

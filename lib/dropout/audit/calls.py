@@ -26,7 +26,7 @@ NAMED: dict[Callable[..., Any], tuple[str, ...]] = {
     torch.native_dropout: ("input", "p", "training"),
     F.scaled_dot_product_attention: ("query", "key", "value", "attn_mask", "dropout_p"),
     **{
-        getattr(torch, name): tuple("abcde") + ("p", "training")  # the rate is the sixth
+        getattr(torch, name): (*"abcde", "p", "training")  # the rate is the sixth
         for name in RECURRENT
     },
 }

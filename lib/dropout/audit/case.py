@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log, prod
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from dropout.audit.finding import Finding
+from dropout.audit.kinds import Confidence
 from dropout.audit.record import COPIES, Draw, Op, Place, Record, Site
 from dropout.audit.runs import Run, Runner, distance, equal, required, rows_doubled
 from dropout.audit.tree import leaves, tensors
@@ -59,9 +60,7 @@ class Case:
     @cached_property
     def doubled(self) -> dict[int, Site]:
         """The sites of a training on every example twice, by the number of those they are."""
-        run, axis = self._doubled(0, True, False), 0
-        if self.batch_axes == [1]:
-            axis, run = 1, self._doubled(1, True, False)
+        run = self._doubled(1 if self.batch_axes == [1] else 0, True, False)
         if run is None or run.error is not None:
             return {}
         found = {id(a): b for a, b in pairs(self.training, run.record)}
@@ -231,7 +230,7 @@ def found(
     place: Place | str,
     evidence: Mapping[str, Any],
     sentence: str,
-    confidence: Literal["certain", "likely", "possible"],
+    confidence: Confidence,
     mend: str,
 ) -> Finding:
     """A finding at a place, or at a module of this path."""

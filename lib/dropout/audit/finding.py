@@ -8,7 +8,7 @@ from html import escape
 from textwrap import wrap
 from typing import Any, overload
 
-from dropout.audit.kinds import CONFIDENCE, KINDS
+from dropout.audit.kinds import CONFIDENCE, KINDS, Confidence
 
 COLUMNS = "kind", "where", "what was measured", "confidence", "mend"
 WIDTH = 100
@@ -28,7 +28,7 @@ class Finding:
     source: str | None
     evidence: Mapping[str, Any] = field(hash=False)
     sentence: str
-    confidence: str
+    confidence: Confidence
     mend: str
 
     def __post_init__(self):
@@ -61,10 +61,10 @@ class Findings(Sequence[Finding]):
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         ranks = list(CONFIDENCE)
-        unique = {(f.kind, f.module, f.source): f for f in reversed(list(findings))}
-        self._findings = sorted(
-            reversed(unique.values()), key=lambda finding: ranks.index(finding.confidence)
-        )
+        first: dict[tuple, Finding] = {}
+        for finding in findings:
+            first.setdefault((finding.kind, finding.module, finding.source), finding)
+        self._findings = sorted(first.values(), key=lambda f: ranks.index(f.confidence))
 
     @overload
     def __getitem__(self, index: int) -> Finding: ...

@@ -1,7 +1,9 @@
 """What can be wrong with the dropout in a model, by name."""
 
 from types import MappingProxyType
+from typing import Literal
 
+Confidence = Literal["certain", "likely", "possible"]
 KINDS = MappingProxyType({
     # Found by `audit`.
     "drops-in-evaluation":

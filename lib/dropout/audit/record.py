@@ -291,7 +291,7 @@ class Record:
                 float(variance),
                 x.numel() // max(x.shape[1], 1),
                 self.value(x).producer,
-            )  # fmt: skip
+            )
         )
         self.in_norm = True
         try:
@@ -354,7 +354,7 @@ class Record:
                 self.in_norm,
                 factor,
                 [x.numel() for x in reads],
-            )  # fmt: skip
+            )
         )
         if not is_view:
             self._note_values(function, before, [*writes, *stays], index, drawn)
@@ -431,7 +431,7 @@ class Record:
                 draws=[number],
                 on_parameter=key(x) in self.parameters,
                 made_by=self.value(x).producer,
-            )  # fmt: skip
+            )
         )
         return len(self.sites) - 1
 
@@ -493,7 +493,7 @@ class Record:
                 chosen=name in CHOICES,
                 on_parameter=key(other) in self.parameters,
                 made_by=self.value(other).producer,
-            )  # fmt: skip
+            )
         )
         return len(self.sites) - 1
 

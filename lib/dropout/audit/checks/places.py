@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-
 from dropout.audit.case import Case, by_row, found, named_drop, number, rate, source
 from dropout.audit.finding import Finding
 from dropout.audit.record import SOFTMAX, Op, Record, Site, key
@@ -22,9 +21,9 @@ def before_batch_norm(case: Case) -> Iterator[Finding]:
     """Batch norms whose input has a larger variance with dropout below them than without."""
     record = case.training
     below = {
-        i: site for i, norm in enumerate(record.norms)
+        i: nearest for i, norm in enumerate(record.norms)
         if norm.training and norm.tracks and norm.examples > 1
-        and (site := _nearest(record, norm.made_by)) is not None
+        and (nearest := _nearest(record, norm.made_by)) is not None
     }  # fmt: skip
     if not below:
         return

@@ -31,6 +31,11 @@ def declared(model: nn.Module) -> Iterator[tuple[str, nn.Module, float]]:
             yield path, layer, float(p)
 
 
+def one_recurrent_layer(layer: nn.Module) -> bool:
+    """Whether a layer drops between layers of which it has but one."""
+    return isinstance(layer, RNNBase) and layer.dropout > 0 and layer.num_layers == 1
+
+
 def idle_rates(case: Case) -> Iterator[Finding]:
     """Rates that are set and did not act in any training."""
     runs = [run.record for run in case.trainings]
@@ -40,7 +45,7 @@ def idle_rates(case: Case) -> Iterator[Finding]:
             flags.setdefault(path, []).extend(modes)
     modules = dict(case.model.named_modules())
     for path, layer, p in declared(case.model):
-        if isinstance(layer, RNNBase) and layer.num_layers == 1:
+        if one_recurrent_layer(layer):
             yield found(
                 "idle-rate", path, {"p": p, "num_layers": 1},
                 f"dropout={number(p)} acts between the layers of {type(layer).__name__}, which has "
@@ -49,14 +54,14 @@ def idle_rates(case: Case) -> Iterator[Finding]:
             )  # fmt: skip
         elif path not in flags:
             yield from _never_called(case, path, layer, p, flags, modules)
-        elif not any(flags[path]) and not _in_frozen(path, modules):
+        elif not any(flags[path]) and not in_frozen(path, modules):
             yield found(
                 "idle-rate", path, {"p": p, "calls": len(flags[path]), "calls_in_training_mode": 0},
                 f"{path} stays in evaluation mode when the model trains: rate {number(p)} drops "
                 f"nothing in {len(flags[path])} calls.",
                 "likely", "leave its mode to model.train(), or take it out",
             )  # fmt: skip
-        elif case.model.training and not layer.training and not _in_frozen(path, modules):
+        elif case.model.training and not layer.training and not in_frozen(path, modules):
             yield found(
                 "idle-rate", path, {"p": p, "in_training_mode": False},
                 f"{path} is in evaluation mode, the model in training mode: as it is, rate "
@@ -96,7 +101,7 @@ def _hard_wired(case: Case, modules: dict[str, nn.Module]) -> Iterator[Finding]:
             continue
         if isinstance(layer, nn.MultiheadAttention | RNNBase) and not layer.training:
             continue  # told above
-        if layer is not None and not layer.training and _in_frozen(site.place.module, modules):
+        if layer is not None and not layer.training and in_frozen(site.place.module, modules):
             continue
         says = (
             "is told training=False in a module in training mode"
@@ -129,7 +134,7 @@ def _thrown_away(case: Case) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _in_frozen(path: str, modules: dict[str, nn.Module]) -> bool:
+def in_frozen(path: str, modules: dict[str, nn.Module]) -> bool:
     """Whether a layer stands in a part with parameters, none of which is trained."""
     for above in (path, *ancestors(path)):
         module = modules.get(above)

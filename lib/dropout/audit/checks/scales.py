@@ -44,7 +44,7 @@ def _only(training: Record, evaluation: Record, owner: str) -> float:
     for record in (training, evaluation):
         found_ = (
             round(op.factor, 9) for op in record.ops
-            if op.factor is not None and op.site is None and op.place.owner == owner
+            if op.factor is not None and op.site is None and op.place and op.place.owner == owner
         )  # fmt: skip
         counts.append(Counter(found_))
     more, less = counts[0] - counts[1], counts[1] - counts[0]
