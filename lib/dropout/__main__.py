@@ -101,9 +101,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(describe(surroundings()))
         return
     if options.command == "audit":
-        from dropout.audit import command
+        from dropout.audit.command import run
 
-        sys.exit(command.run(options, parser()))
+        sys.exit(run(options, parser()))
     if options.command == "grade":
         from dropout.exercises import grading
 

@@ -85,6 +85,23 @@ class Recurrent(nn.Module):
         return self.out(self.drop(h))
 
 
+class BiLSTM(nn.Module):
+    """Sequences of several lengths, packed."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.drop = nn.Embedding(20, 12), nn.Dropout(0.2)
+        self.rnn = nn.LSTM(12, 8, 2, dropout=0.3, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(16, 4)
+
+    def forward(self, x, lengths):
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.drop(self.embed(x)), lengths, batch_first=True, enforce_sorted=False
+        )
+        h, _ = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
+        return self.out(self.drop(h))
+
+
 class LockedLanguageModel(nn.Module):
     """After AWD-LSTM: time first, a mask of its own that is held over time."""
 

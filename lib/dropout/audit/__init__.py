@@ -1,4 +1,4 @@
-"""What is wrong with the dropout in this model? `audit` runs it, `Watch` looks on at its training."""
+"""What is wrong with the dropout in this model? `audit` runs it, `Watch` looks on at training."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ __all__ = ["CONFIDENCE", "KINDS", "AuditError", "Finding", "Findings", "Watch", 
 
 
 def audit(model: nn.Module, *inputs: Any, **keywords: Any) -> Findings:
-    """What is wrong with the dropout in a model: what shows in runs of `model(*inputs, **keywords)`.
+    """What is wrong with the dropout in a model: what runs of `model(*inputs, **keywords)` show.
 
     Each finding has a `kind` (`KINDS` lists and explains them), a place (`where`: the path of a
     module, and the line of code that calls the dropout, if one does), `evidence` in numbers and a

@@ -25,10 +25,7 @@ NAMED: dict[Callable[..., Any], tuple[str, ...]] = {
     },
     torch.native_dropout: ("input", "p", "training"),
     F.scaled_dot_product_attention: ("query", "key", "value", "attn_mask", "dropout_p"),
-    **{
-        getattr(torch, name): (*"abcde", "p", "training")  # the rate is the sixth
-        for name in RECURRENT
-    },
+    **{getattr(torch, name): () for name in RECURRENT},  # `_rate_of_recurrent`
 }
 LIBRARY = tuple(getattr(functional, name) for name in functional.__all__ if name != "max_norm_")
 PYTHONS: tuple[Callable[..., Any], ...] = (
@@ -52,6 +49,9 @@ class Call:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given: dict[str, Any] = dict(bound.arguments)
+        elif self.name in RECURRENT:
+            place = _rate_of_recurrent(args)
+            given = {"input": args[0], "p": args[place], "training": args[place + 1]}
         else:
             names = NAMED[function]
             given = dict(zip(names, args, strict=False)) | dict(kwargs)
@@ -70,6 +70,11 @@ class Call:
         self.keyed = function in LIBRARY and given.get("key") is not None
 
 
+def _rate_of_recurrent(args: tuple) -> int:
+    """Which argument the rate is: the second behind the first flag, of both forms of the call."""
+    return next(i for i, a in enumerate(args) if isinstance(a, bool)) + 2
+
+
 def drops(function: Any) -> bool:
     """Whether a function is one that drops."""
     try:
@@ -85,8 +90,10 @@ def without(call: Call, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, 
         bound = signature.bind(*args, **kwargs)
         bound.arguments["training"] = False
         return bound.args, bound.kwargs
-    names, rest = list(NAMED[function]), dict(kwargs)
-    values = list(args)
+    names, rest, values = list(NAMED[function]), dict(kwargs), list(args)
+    if call.name in RECURRENT:
+        values[_rate_of_recurrent(args)] = 0.0
+        return tuple(values), rest
     name = "dropout_p" if "dropout_p" in names else "p"
     place = names.index(name)
     if len(values) > place:

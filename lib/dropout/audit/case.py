@@ -9,10 +9,13 @@ from math import log, prod
 from typing import Any
 
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 
+from dropout.audit.facts import Draw, Op, Place, Site
 from dropout.audit.finding import Finding
 from dropout.audit.kinds import Confidence
-from dropout.audit.record import COPIES, Draw, Op, Place, Record, Site
+from dropout.audit.operators import COPIES
+from dropout.audit.record import Record
 from dropout.audit.runs import Run, Runner, distance, equal, required, rows_doubled
 from dropout.audit.tree import leaves, tensors
 from dropout.layers.base import Coins
@@ -51,6 +54,11 @@ class Case:
         for number, site in enumerate((record or self.training).sites):
             if site.acts and not site.on_constant:
                 yield number, site
+
+    @cached_property
+    def scripted(self) -> bool:
+        """Whether a part is compiled by TorchScript."""
+        return any(isinstance(m, ScriptModule) for m in self.model.modules())
 
     @cached_property
     def twins(self) -> list[tuple[Site, Site]]:

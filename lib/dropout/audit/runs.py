@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.jit import ScriptModule
 
-from dropout.audit.record import NONE, Record
+from dropout.audit.record import NOWHERE, Record
 from dropout.audit.tree import copied, tensors
 from dropout.bayes.twin import twin
 
@@ -56,7 +56,7 @@ class Runner:
         arguments: Any = None,
         backward: bool = False,
         off: bool = False,
-        copies: Literal[True] | frozenset[int] = NONE,
+        copies: Literal[True] | frozenset[int] = NOWHERE,
         record: bool = True,
         copy: nn.Module | None = None,
     ) -> Run:

@@ -204,34 +204,37 @@ class Watch:
         states = Counter(f.generators for f in trained if f.drew)
         if (repeats := states.total() - len(states)) > 0:
             yield _finding(
-                    "same-mask-each-step",
-                    "",
-                    {"forwards": states.total(), "states_of_the_generator": len(states)},
-                    f"{states.total()} forwards in training began in {len(states)} states of the "
-                    f"generator: {repeats} dropped what another one had dropped.",
-                    "certain",
-                    "set the seed once, before the loop",
-                )
+                "same-mask-each-step",
+                "",
+                {"forwards": states.total(), "states_of_the_generator": len(states)},
+                f"{states.total()} forwards in training began in {len(states)} states of the "
+                f"generator: {repeats} dropped what another one had dropped.",
+                "certain",
+                "set the seed once, before the loop",
+            )
         for path in dict.fromkeys(path for f in trained for path in f.keys):
             keys = [f.keys[path] for f in trained if path in f.keys]
             if len(set(keys)) < len(keys):
                 yield _finding(
-                        "same-mask-each-step",
-                        path,
-                        {"forwards": len(keys), "keys": len(set(keys))},
-                        f"{path or 'the model'} dropped by {len(set(keys))} keys in {len(keys)} "
-                        "forwards in training: the same again and again.",
-                        "certain",
-                        "dropout.seeding.set_step(model, step) before each step",
-                    )
+                    "same-mask-each-step",
+                    path,
+                    {"forwards": len(keys), "keys": len(set(keys))},
+                    f"{path or 'the model'} dropped by {len(set(keys))} keys in {len(keys)} "
+                    "forwards in training: the same again and again.",
+                    "certain",
+                    "dropout.seeding.set_step(model, step) before each step",
+                )
 
     def _same_ranks(self) -> Iterator[Finding]:
         for path, ranks in self._alike.items():
             yield _finding(
-                "same-mask-on-ranks", path, {"ranks": ranks, "forwards_compared": COMPARED},
+                "same-mask-on-ranks",
+                path,
+                {"ranks": ranks, "forwards_compared": COMPARED},
                 f"{path or 'what draws from the global generator'} dropped the same on ranks "
                 f"{', '.join(map(str, ranks))}, whose inputs differ.",
-                "certain", "torch.manual_seed(seed + rank), or dropout.seeding.set_step with rows",
+                "certain",
+                "torch.manual_seed(seed + rank), or dropout.seeding.set_step with rows",
             )
 
     def _wrong_modes(self, trained: list[Forward]) -> Iterator[Finding]:
@@ -239,25 +242,25 @@ class Watch:
         dropping = sum(f.training and f.drops for f in plain)
         if dropping:
             yield _finding(
-                    "evaluates-in-training-mode",
-                    "",
-                    {"forwards_without_gradients": len(plain), "in_training_mode": dropping},
-                    f"{dropping} of {len(plain)} forwards without gradients ran in training mode, "
-                    "with dropout. Unless they renew the statistics of batch norms, or are "
-                    "meant to be noisy.",
-                    "likely",
-                    "model.eval() before it, model.train() after it; torch.no_grad() is neither",
-                )
+                "evaluates-in-training-mode",
+                "",
+                {"forwards_without_gradients": len(plain), "in_training_mode": dropping},
+                f"{dropping} of {len(plain)} forwards without gradients ran in training mode, "
+                "with dropout. Unless they renew the statistics of batch norms, or are "
+                "meant to be noisy.",
+                "likely",
+                "model.eval() before it, model.train() after it; torch.no_grad() is neither",
+            )
         if self._in_evaluation and (self._rates or any(f.drops for f in trained)):
             yield _finding(
-                    "trains-in-evaluation-mode",
-                    "",
-                    {"steps": self._steps, "steps_in_evaluation_mode": self._in_evaluation},
-                    f"{self._in_evaluation} of {self._steps} steps of the optimizer used gradients "
-                    "of forwards in evaluation mode, without dropout.",
-                    "likely",
-                    "model.train() at the beginning of each epoch, after evaluation",
-                )
+                "trains-in-evaluation-mode",
+                "",
+                {"steps": self._steps, "steps_in_evaluation_mode": self._in_evaluation},
+                f"{self._in_evaluation} of {self._steps} steps of the optimizer used gradients "
+                "of forwards in evaluation mode, without dropout.",
+                "likely",
+                "model.train() at the beginning of each epoch, after evaluation",
+            )
 
     def _idle(self) -> Iterator[Finding]:
         trained = sum(f.training and f.ended for f in self._forwards)
@@ -274,19 +277,19 @@ class Watch:
             else:
                 why = "was never called"
             yield _finding(
-                    "idle-rate",
-                    path,
-                    {
-                        "p": rate.p,
-                        "calls": rate.calls,
-                        "calls_in_training_mode": rate.in_training,
-                        "forwards_in_training": trained,
-                    },
-                    f"{path or 'the model'}, rate {rate.p:.3g}, {why}, in {trained} forwards in "
-                    "training: it dropped nothing.",
-                    "likely",
-                    "call it in training mode, or take it out",
-                )
+                "idle-rate",
+                path,
+                {
+                    "p": rate.p,
+                    "calls": rate.calls,
+                    "calls_in_training_mode": rate.in_training,
+                    "forwards_in_training": trained,
+                },
+                f"{path or 'the model'}, rate {rate.p:.3g}, {why}, in {trained} forwards in "
+                "training: it dropped nothing.",
+                "likely",
+                "call it in training mode, or take it out",
+            )
 
 
 class _Rates(TorchFunctionMode):

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from dropout.audit.case import Case, evidence, found, keyed, rate, same_draws, same_value
+from dropout.audit.facts import Draw
 from dropout.audit.finding import Finding
-from dropout.audit.record import Draw
 
 
 def same_masks(case: Case) -> Iterator[Finding]:

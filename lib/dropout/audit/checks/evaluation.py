@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from dropout.audit.calls import ATTENTION, DROP_LAYERS, RECURRENT
 from dropout.audit.case import MEANT, Case, found, named_drop, number, rate
+from dropout.audit.facts import Place, Site
 from dropout.audit.finding import Finding
-from dropout.audit.record import Place, Site
+from dropout.audit.runs import equal
 
 UNLESS = " Unless it is Monte Carlo dropout, which means to."
 
@@ -43,6 +44,15 @@ def drops_in_evaluation(case: Case) -> Iterator[Finding]:
                     + UNLESS,
                     "likely", "draw only `if self.training`",
                 )  # fmt: skip
+        for place in _drawn_elsewhere(case):
+            seen = True
+            yield found(
+                "drops-in-evaluation", place,
+                {"call": "a mask from outside of PyTorch", **apart},
+                f"a mask that PyTorch did not draw, as NumPy does, drops in evaluation: {differ}."
+                + UNLESS,
+                "likely", "drop only `if self.training`",
+            )  # fmt: skip
         first, second = (run.record.called for run in case.evaluations)
         other = [p for p in {**first, **second} if first.get(p) != second.get(p)]
         if not seen and other:
@@ -52,6 +62,15 @@ def drops_in_evaluation(case: Case) -> Iterator[Finding]:
                 f"{other[0] or 'the model'} runs in one evaluation and not in another: {differ}.",
                 "possible", "skip layers at random only `if self.training`",
             )  # fmt: skip
+
+
+def _drawn_elsewhere(case: Case) -> list[Place]:
+    """Where two evaluations multiplied by masks that differ, and that no operator had made."""
+    first, second = (run.record.foreign for run in case.evaluations)
+    if len(first) != len(second):
+        return []
+    pairs = zip(first, second, strict=True)
+    return [place for (place, a), (_, b) in pairs if not equal(a, b)]
 
 
 def left_in_training(case: Case) -> Iterator[Finding]:

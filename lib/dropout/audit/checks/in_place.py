@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from dropout.audit.case import Case, found
+from dropout.audit.facts import Site
 from dropout.audit.finding import Finding
-from dropout.audit.record import Site
 from dropout.audit.runs import Run, distance
 
 MEND = "inplace=False"

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from dropout.audit.case import Case, by_row, found, named_drop, number, rate, source
+from dropout.audit.facts import Op, Site, key
 from dropout.audit.finding import Finding
-from dropout.audit.record import SOFTMAX, Op, Record, Site, key
+from dropout.audit.operators import SOFTMAX
+from dropout.audit.record import Record
 from dropout.audit.runs import required
 from dropout.layers.base import Coins
 

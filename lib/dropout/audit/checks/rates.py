@@ -9,8 +9,8 @@ from torch.nn.modules.rnn import RNNBase
 
 from dropout.audit.calls import DROP_LAYERS
 from dropout.audit.case import CONTAINERS, Case, ancestors, found, frozen, number, rate
+from dropout.audit.facts import key
 from dropout.audit.finding import Finding
-from dropout.audit.record import key
 from dropout.layers.base import TORCH_DROPOUTS, Coins
 
 HIGH = 0.8

@@ -6,117 +6,130 @@ must be 1.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from math import prod
+from collections.abc import Iterator, Sequence
+from math import isclose, prod
 
 from dropout.audit.case import Case, by_row, found, named_drop, number
+from dropout.audit.facts import Site
 from dropout.audit.finding import Finding
-from dropout.audit.record import OWN, Record, Site
+from dropout.audit.record import Record
 
 PASSES = 8
 TOLERANCE = 0.02
+ERRORS = 6  # standard errors: chance goes beyond them once in 5e8 sites
+OWN = "masked_scale", "multiply"  # operators of this library, whose layers know their scale
+Group = tuple[str, str | None, float]
 
 
 def wrong_scales(case: Case) -> Iterator[Finding]:
     """Masks of the model's own whose mean is not 1, and PyTorch's that are scaled once more."""
+    if case.scripted:
+        return  # whose operators stand at no place
+    always = {_place(site) for _, site in case.acting(case.evaluation)}
     owners: dict[str, list[Site]] = {}
-    always = {_mark(site) for _, site in case.acting(case.evaluation)}
     for _, site in case.acting():
-        if (
-            _mark(site) not in always
-            and site.on_units
-            and site.name not in OWN
-            and not (site.custom and site.on_parameter and not named_drop(site.place))
-        ):
+        if _place(site) not in always and site.on_units and not site.integers:
             owners.setdefault(site.place.owner, []).append(site)
     for owner, sites in owners.items():
-        factor = _only(case.training, case.evaluation, owner)
-        custom = [site for site in sites if site.custom]
-        if custom:
-            yield from _by_hand(case, custom, factor)
-        else:
-            yield from _twice(sites, factor)
+        factors = [_only(run.record, case.evaluation, owner) for run in case.trainings]
+        if not isclose(*factors, rel_tol=1e-6):
+            continue  # the masks themselves say what to divide by
+        groups = {_group(site) for site in sites if site.custom}
+        for group in groups:
+            yield from _by_hand(case, group, factors[0], alone=len(groups) == 1)
+        if not groups:
+            yield from _once_more(sites, factors[0])
 
 
 def _only(training: Record, evaluation: Record, owner: str) -> float:
     """The product of the plain factors in training that evaluation has not, over the reverse."""
-    counts = []
-    for record in (training, evaluation):
-        found_ = (
-            round(op.factor, 9) for op in record.ops
+    more, less = (
+        Counter(
+            round(op.factor, 9)
+            for op in record.ops
             if op.factor is not None and op.site is None and op.place and op.place.owner == owner
-        )  # fmt: skip
-        counts.append(Counter(found_))
-    more, less = counts[0] - counts[1], counts[1] - counts[0]
-    return prod(f**n for f, n in more.items()) / prod(f**n for f, n in less.items())
+        )
+        for record in (training, evaluation)
+    )
+    return prod(f**n for f, n in (more - less).items()) / prod(
+        f**n for f, n in (less - more).items()
+    )
 
 
-def _by_hand(case: Case, sites: list[Site], factor: float) -> Iterator[Finding]:
-    if len(set(map(_group, sites))) > 1:
-        factor = 1.0 if abs(factor - 1) < 1e-9 else float("nan")  # whose it is cannot be told
-    for group in dict.fromkeys(map(_group, sites)):
-        here = [s for s in sites if _group(s) == group]
-        masks = [
-            s.mask.double() for run in case.repeated(PASSES) for s in run.record.sites
-            if s.custom and s.mask is not None and _group(s) == group
-        ]  # fmt: skip
-        coins = sum(m.numel() for m in masks)
-        kept = sum(float(m.ne(0).sum()) for m in masks) / max(coins, 1)
-        if not 0 < kept < 1:
-            continue
-        c = group[2]
-        each = abs(factor) ** (1 / len(here))
-        mean = c * kept * each
-        error = c * each * (kept * (1 - kept) / coins) ** 0.5
-        if not abs(mean - 1) > max(TOLERANCE, 6 * error):
-            continue
-        if not named_drop(here[0].place) and (here[0].chosen or not _for_each(here[0])):
-            continue  # hides parts of the input, as augmentation does
-        if by_row(here[0], case.training) and not named_drop(here[0].place):
-            continue
-        yield found(
-            "wrong-scale", here[0].place,
-            {"mean_over_evaluation": mean, "standard_error": error, "kept": kept,
-             "factor": c * each, "coins": coins},
-            f"{number(100 * kept)} % pass in training, times {number(c * each)}: on average "
-            f"{number(mean)} ± {number(error)} of what passes in evaluation.",
-            "likely" if named_drop(here[0].place) else "possible",
-            f"multiply by 1/(1 - p) in training, once: {number(1 / kept)}",
-        )  # fmt: skip
+def _by_hand(case: Case, group: Group, factor: float, alone: bool) -> Iterator[Finding]:
+    """The mean of masks of one place and one value, times the factor that belongs to them."""
+    runs = [
+        [s for s in run.record.sites if s.custom and _group(s) == group]
+        for run in case.repeated(PASSES)
+    ]
+    sites = runs[0]
+    if {len(run) for run in runs} != {len(sites)} or not (alone or isclose(factor, 1)):
+        return
+    shares = [_share_kept(several) for several in zip(*runs, strict=True)]
+    if not all(0 < share < 1 for share, _ in shares) or not _meant_for_dropout(case, sites[0]):
+        return
+    count = len(sites)
+    mean = abs(prod(group[2] * share for share, _ in shares) * factor) ** (1 / count)
+    relative = sum((1 - share) / (share * coins) for share, coins in shares) ** 0.5 / count
+    error = mean * relative
+    if abs(mean - 1) <= max(TOLERANCE, ERRORS * error):
+        return
+    kept = sum(share for share, _ in shares) / count
+    yield found(
+        "wrong-scale", sites[0].place,
+        {"mean_over_evaluation": mean, "standard_error": error, "kept": kept,
+         "factor": mean / kept, "coins": sum(coins for _, coins in shares)},
+        f"{number(100 * kept)} % pass in training, times {number(mean / kept)}: on average "
+        f"{number(mean)} ± {number(error)} of what passes in evaluation.",
+        "likely" if named_drop(sites[0].place) and _each_its_coin(sites[0]) else "possible",
+        f"multiply by 1/(1 - p) in training, once: {number(1 / kept)}",
+    )  # fmt: skip
 
 
-def _mark(site: Site) -> tuple[str, str | None]:
-    return site.place.module, site.place.source
+def _share_kept(sites: Sequence[Site]) -> tuple[float, int]:
+    masks = [site.mask for site in sites if site.mask is not None]
+    coins = sum(mask.numel() for mask in masks)
+    return sum(float(mask.ne(0).sum()) for mask in masks) / max(coins, 1), coins
 
 
-def _group(site: Site) -> tuple[str, str | None, float]:
-    """Sites of one place and one factor."""
-    largest = 0.0 if site.mask is None else float(site.mask.max())
-    return site.place.module, site.place.source, round(largest, 4)
+def _meant_for_dropout(case: Case, site: Site) -> bool:
+    """Whether a mask is that of dropout, rather than one that hides or corrupts inputs."""
+    if named_drop(site.place):
+        return True
+    hides_input = site.input in case.training.given
+    plain = not site.chosen and not site.on_parameter and not by_row(site, case.training)
+    return plain and not hides_input and _each_its_coin(site)
 
 
-def _for_each(site: Site) -> bool:
-    """Whether each number has its own coin, or each channel of an example."""
-    return site.mask is not None and site.mask.numel() * 64 >= _size(site) > 1
+def _each_its_coin(site: Site) -> bool:
+    """Whether each number of an example has its own coin, perhaps shared by examples."""
+    if site.mask is None:
+        return False
+    return site.mask.numel() in (prod(site.shape), prod(site.shape[1:]), site.shape[-1])
 
 
-def _size(site: Site) -> int:
-    return prod(site.shape)
-
-
-def _twice(sites: list[Site], factor: float) -> Iterator[Finding]:
+def _once_more(sites: list[Site], factor: float) -> Iterator[Finding]:
     """PyTorch's dropout scales by itself: a factor q or 1/q of one mode only is one too many."""
     for site in sites:
         q = 1 - (site.p or 0.0)
-        if not 0 < q < 1:
+        powers = (q, 1 / q, q**2, q**-2) if 0 < q < 1 else ()
+        if site.name in OWN or not any(isclose(factor, power, rel_tol=1e-6) for power in powers):
             continue
-        for power in (1, -1, 2, -2):
-            if abs(factor - q**power) < 1e-6 * q**power and abs(factor - 1) > 1e-3:
-                yield found(
-                    "wrong-scale", site.place,
-                    {"mean_over_evaluation": factor, "p": site.p},
-                    f"{site.name} scales by 1/(1 - p) itself, and the code once more: what passes "
-                    f"in training is on average {number(factor)} of what passes in evaluation.",
-                    "likely", "take the factor out",
-                )  # fmt: skip
-                return
+        yield found(
+            "wrong-scale", site.place,
+            {"mean_over_evaluation": factor, "p": site.p},
+            f"{site.name} scales by 1/(1 - p) itself, and the code once more: what passes in "
+            f"training is on average {number(factor)} of what passes in evaluation.",
+            "likely", "take the factor out",
+        )  # fmt: skip
+        return
+
+
+def _place(site: Site) -> tuple[str, str | None]:
+    return site.place.module, site.place.source
+
+
+def _group(site: Site) -> Group:
+    """What sites of one place and one value have in common."""
+    value = 0.0 if site.mask is None else float(site.mask.max())
+    return *_place(site), round(value, 4)

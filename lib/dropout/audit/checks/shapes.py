@@ -7,8 +7,8 @@ from torch import Tensor
 
 from dropout.audit.calls import CHANNELS
 from dropout.audit.case import CHANCE, Case, coin_shape, found
+from dropout.audit.facts import Site
 from dropout.audit.finding import Finding
-from dropout.audit.record import Site
 
 
 def wrong_shapes(case: Case) -> Iterator[Finding]:
