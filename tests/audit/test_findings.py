@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -147,3 +148,10 @@ def test_what_cannot_be_audited_ends_with_status_2(here, capsys, factory, messag
 def test_a_folder_that_is_not_there_is_named_before_anything_runs(here, capsys, tmp_path):
     assert status(f"{here}:make_sound", "--json", str(tmp_path / "no" / "file")) == 2
     assert "--json: there is no folder" in capsys.readouterr().err
+
+
+def test_the_page_tells_of_each_kind_and_confidence_in_the_same_words():
+    page = (Path(__file__).parents[2] / "book" / "api" / "audit.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `?([\w-]+)`? \| (.+) \|$", page, re.MULTILINE))
+    told = {name: text for name, text in rows.items() if name not in ("kind", "confidence")}
+    assert told == {**KINDS, **CONFIDENCE}

@@ -109,7 +109,7 @@ class Fails(nn.Module):
 def test_a_model_that_fails_is_named_and_stays_as_it_is(mode, name):
     model = Fails(mode)
     before, seeds = state(model), generators()
-    message = rf"'inner', a Linear, fails {name}: RuntimeError: mat1 and mat2"
+    message = rf"'inner', a Linear, fails {name}: RuntimeError: .*mat1 and mat2"
     with pytest.raises(AuditError, match=message):
         audit(model, features(8, 12))
     assert_same(state(model), before)

@@ -76,6 +76,4 @@ def test_a_rate_of_1_in_a_configuration_is_found_in_each_layer():
     for layer in model.encoder.layer:
         layer.output.dropout.p = 1.0
     places = [(f.kind, f.module) for f in audit(model, **sentences())]
-    assert places == [
-        ("drops-everything", f"encoder.layer.{i}.output.dropout") for i in range(2)
-    ]
+    assert places == [("drops-everything", f"encoder.layer.{i}.output.dropout") for i in range(2)]
