@@ -263,6 +263,102 @@ class Handmade(nn.Module):
         return self.b(h)
 
 
+class DropFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, p, training):
+        mask = (torch.rand_like(x) > p).to(x.dtype) / (1 - p) if training else torch.ones_like(x)
+        ctx.save_for_backward(mask)
+        return x * mask
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0], None, None
+
+
+class ByAutograd(nn.Module):
+    """Dropout as a function with a derivative of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(12, 32), nn.Linear(32, 4)
+
+    def forward(self, x):
+        return self.b(DropFunction.apply(torch.relu(self.a(x)), 0.4, self.training))
+
+
+class Zoneout(nn.Module):
+    """A recurrent network that keeps some of its old state at random, after Krueger et al."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.out, self.p = nn.GRUCell(12, 8), nn.Linear(8, 4), 0.2
+
+    def forward(self, x):
+        h = x.new_zeros(x.shape[1], 8)
+        for part in x:
+            new = self.cell(part, h)
+            old = torch.rand_like(h) < self.p if self.training else self.p
+            h = old * h + (~old * new if self.training else (1 - self.p) * new)
+        return self.out(h)
+
+
+class StochasticDepth(nn.Module):
+    """After Huang et al.: a coin for a layer, whose output is scaled in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers, self.out = nn.ModuleList(nn.Linear(12, 12) for _ in range(4)), nn.Linear(12, 4)
+
+    def forward(self, x):
+        for layer in self.layers:
+            if not self.training:
+                x = x + 0.8 * layer(x).relu()
+            elif torch.rand(()).item() < 0.8:
+                x = x + layer(x).relu()
+        return self.out(x)
+
+
+class DropBlock(nn.Module):
+    """Blocks of a map, scaled by what is kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = F.relu(self.conv(x))
+        if self.training:
+            seeds = (torch.rand(x.shape[0], 1, *x.shape[2:]) < 0.02).float()
+            keep = 1 - F.max_pool2d(seeds, 3, 1, 1)
+            x = x * keep * keep.numel() / keep.sum()
+        return self.out(x.mean((2, 3)))
+
+
+class DenoisingAutoencoder(nn.Module):
+    """Hides inputs in training, and scales nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 12))
+
+    def forward(self, x):
+        return self.body(x * (torch.rand_like(x) > 0.3) if self.training else x)
+
+
+class WordDropout(nn.Module):
+    """Sets whole words to 0 and scales nothing, after Iyyer et al."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.out = nn.Embedding(20, 16), nn.Linear(16, 4)
+
+    def forward(self, x):
+        h = self.embed(x)
+        if self.training:
+            h = h * (torch.rand(x.shape) > 0.2)[..., None]
+        return self.out(h.mean(1))
+
+
 class OldDropout(nn.Module):
     """As the paper of 2014 has it: nothing is scaled in training, all in evaluation."""
 
@@ -449,6 +545,13 @@ SOUND = {
                    {"ids": tokens(8), "labels": tokens(8, words=4), "scale": 2.0}),
     "functional": (Functional, lambda: (features(8, 12),), {}),
     "handmade": (Handmade, lambda: (features(8, 12),), {}),
+    "autograd function": (ByAutograd, lambda: (features(8, 12),), {}),
+    "zoneout": (Zoneout, lambda: (features(5, 8, 12),), {}),
+    "stochastic depth": (StochasticDepth, lambda: (features(8, 12),), {}),
+    "dropblock": (DropBlock, lambda: (features(4, 3, 8, 8),), {}),
+    "denoising autoencoder": (DenoisingAutoencoder, lambda: (features(8, 12),), {}),
+    "word dropout": (WordDropout, lambda: (tokens(8, 7),), {}),
+    "packed": (BiLSTM, lambda: (tokens(4, 7), torch.tensor([7, 6, 2, 5])), {}),
     "paper of 2014": (OldDropout, lambda: (features(8, 12),), {}),
     "checkpointed": (lambda: Checkpointed(False), lambda: (features(8, 12),), {}),
     "checkpointed, reentrant": (lambda: Checkpointed(True), lambda: (features(8, 12),), {}),

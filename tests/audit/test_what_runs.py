@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from dropout.audit import audit
+from dropout.audit import AuditError, audit
 from tests.audit.planted import FAULTS
 from tests.audit.sound import BiLSTM, features, mlp, tokens
 
@@ -151,3 +151,9 @@ def test_a_model_without_parameters_or_tensors_has_no_findings():
             return {"a": object(), "b": iter(())}
 
     assert list(audit(Odd(), "text", None, option=[3, object()])) == []
+
+
+def test_parameters_without_a_shape_are_named():
+    model = nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5))
+    with pytest.raises(AuditError, match=r"'0\.weight' has no shape yet: run the model once"):
+        audit(model, features(16, 12))

@@ -52,7 +52,7 @@ class Op:
     place: Place | None
     site: int | None
     norm: bool  # whether it is a part of a batch norm
-    factor: float | None  # of a product with a plain number
+    factor: float | None  # of a product of data with a plain number
 
 
 @dataclass

@@ -55,12 +55,12 @@ class Record:
         self.seed = self.seed_now = torch.initial_seed()
         self.backward = False  # whether the forward is over
         self._paths = {id(m): name for name, m in reversed(list(model.named_modules()))}
-        self._stack: list[tuple[str, nn.Module]] = []
+        self._within: list[tuple[str, nn.Module]] = []
         self._alive: list[Any] = []  # whose memory must not be used again
         self._open: int | None = None  # the number of the site that runs
         self._in_norm = False
         self._thread = threading.get_ident()
-        self._parameters = {key(p) for p in model.parameters()}
+        self._weights = {key(p) for p in model.parameters()}
         for x in (*model.parameters(), *model.buffers()):
             self._is_data(x)
 
@@ -95,17 +95,17 @@ class Record:
             return
         path = self._paths.get(id(module))
         if path is None:
-            above = self._stack[-1][0] if self._stack else ""
+            above = self._within[-1][0] if self._within else ""
             path = f"{above}.{type(module).__name__}()".lstrip(".")  # no child of any module
             self._alive.append(module)
-        self._stack.append((path, module))
+        self._within.append((path, module))
         self.called.setdefault(path, []).append(module.training)
 
     def _leave(self, module: nn.Module, _args: Any, _output: Any) -> None:
         if self.elsewhere():
             return
-        while self._stack:
-            top = self._stack.pop()
+        while self._within:
+            top = self._within.pop()
             if top[1] is module:
                 if sys.exc_info()[0] is not None and self.failed is None and not self.backward:
                     self.failed = top
@@ -113,8 +113,8 @@ class Record:
 
     def here(self) -> Place:
         """Where the code is: the innermost module, and the line that is no library's."""
-        path, module = self._stack[-1] if self._stack else ("", None)
-        outer = (p for p, m in reversed(self._stack) if not isinstance(m, calls.DROP_LAYERS))
+        path, module = self._within[-1] if self._within else ("", None)
+        outer = (p for p, m in reversed(self._within) if not isinstance(m, calls.DROP_LAYERS))
         kind = "" if module is None else type(module).__name__
         source, function = user_line()
         return Place(path, kind, source, f"{path} {kind} {function}", next(outer, ""), module)
@@ -155,7 +155,7 @@ class Record:
         site = Site(name, self.here(), p, **more)
         if x is not None:
             site.input, site.shape, site.made_by = key(x), tuple(x.shape), self.value(x).producer
-            site.on_parameter = site.input in self._parameters
+            site.on_parameter = site.input in self._weights
         self.sites.append(site)
         return site
 
@@ -223,7 +223,8 @@ class Record:
         index = len(self.ops)
         if site is not None:
             site.last, site.outputs = index + 1, writes
-        factor = operators.factor(name, args)
+        scales_data = any(value.data for value in before)
+        factor = operators.factor(name, args) if scales_data else None
         located = factor is not None or name in operators.SOFTMAX
         self.ops.append(
             Op(

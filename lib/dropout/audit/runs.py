@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.jit import ScriptModule
+from torch.nn.parameter import is_lazy
 
 from dropout.audit.record import NOWHERE, Record
 from dropout.audit.tree import copied, tensors
@@ -94,6 +95,9 @@ def call_model(model: nn.Module, inputs: tuple, keywords: dict[str, Any]) -> Any
 
 def copy_of(model: nn.Module) -> nn.Module:
     """A copy with parameters of its own."""
+    for name, x in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(x):
+            raise AuditError(f"{name!r} has no shape yet: run the model once before")
     if any(isinstance(m, ScriptModule) for m in model.modules()):
         return deepcopy(model)
     return twin(model, own_parameters=True)

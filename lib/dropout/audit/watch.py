@@ -90,12 +90,12 @@ class Watch:
         self._steps = self._in_evaluation = 0
         self._since_step: list[Forward] = []
         self._alike: dict[str, list[int]] = {}
-        self._stack = ExitStack()
+        self._exits = ExitStack()
         self._looking: _Rates | None = None
         self._inside = 0
 
     def __enter__(self) -> "Watch":
-        add: Callable[[Any], Any] = self._stack.enter_context
+        add: Callable[[Any], Any] = self._exits.enter_context
         try:
             add(self.model.register_forward_pre_hook(self._begin, prepend=True, with_kwargs=True))
             add(self.model.register_forward_hook(self._end, always_call=True))
@@ -104,12 +104,12 @@ class Watch:
                 add(rate.layer.register_forward_hook(self._left, always_call=True))
             add(register_optimizer_step_post_hook(self._step))
         except BaseException:
-            self._stack.close()
+            self._exits.close()
             raise
         return self
 
     def __exit__(self, kind: type | None, *_: Any) -> None:
-        self._stack.close()
+        self._exits.close()
         if kind is None and self.ranks and _several():
             self._alike = _compared([f for f in self._forwards if f.training][:COMPARED])
 

@@ -5,6 +5,7 @@ with plain numbers that stand only in training, or only in evaluation, belong to
 must be 1.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isclose, prod
@@ -13,11 +14,13 @@ from dropout.audit.case import Case, by_row, found, named_drop, number
 from dropout.audit.facts import Site
 from dropout.audit.finding import Finding
 from dropout.audit.record import Record
+from dropout.audit.runs import equal
 
 PASSES = 8
 TOLERANCE = 0.02
 ERRORS = 6  # standard errors: chance goes beyond them once in 5e8 sites
 OWN = "masked_scale", "multiply"  # operators of this library, whose layers know their scale
+TOKENS = re.compile("word|token|edge|node", re.IGNORECASE)  # which are dropped without a scale
 Group = tuple[str, str | None, float]
 
 
@@ -65,6 +68,8 @@ def _by_hand(case: Case, group: Group, factor: float, alone: bool) -> Iterator[F
     sites = runs[0]
     if {len(run) for run in runs} != {len(sites)} or not (alone or isclose(factor, 1)):
         return
+    if _mixes(sites):
+        return
     shares = [_share_kept(several) for several in zip(*runs, strict=True)]
     if not all(0 < share < 1 for share, _ in shares) or not _meant_for_dropout(case, sites[0]):
         return
@@ -86,6 +91,16 @@ def _by_hand(case: Case, group: Group, factor: float, alone: bool) -> Iterator[F
     )  # fmt: skip
 
 
+def _mixes(sites: Sequence[Site]) -> bool:
+    """Whether a mask and its complement are at work, as where zoneout keeps old or new numbers."""
+    first: dict[tuple[int, ...], Site] = {}
+    for site in sites:
+        other = first.setdefault(tuple(site.draws), site)
+        if site.mask is not None and other.mask is not None and not equal(site.mask, other.mask):
+            return True
+    return False
+
+
 def _share_kept(sites: Sequence[Site]) -> tuple[float, int]:
     masks = [site.mask for site in sites if site.mask is not None]
     coins = sum(mask.numel() for mask in masks)
@@ -95,7 +110,7 @@ def _share_kept(sites: Sequence[Site]) -> tuple[float, int]:
 def _meant_for_dropout(case: Case, site: Site) -> bool:
     """Whether a mask is that of dropout, rather than one that hides or corrupts inputs."""
     if named_drop(site.place):
-        return True
+        return _each_its_coin(site) or not TOKENS.search(site.place.named)
     hides_input = site.input in case.training.given
     plain = not site.chosen and not site.on_parameter and not by_row(site, case.training)
     return plain and not hides_input and _each_its_coin(site)
