@@ -261,6 +261,33 @@ class SeedsInAFork(Part):
             return F.dropout(x, self.p, self.training)
 
 
+class DrawsOnce(Part):
+    """A mask that is drawn when the part is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", (torch.rand(WIDTH) > self.p) / (1 - self.p))
+        self.mask[0] = 0
+
+    def forward(self, x):
+        return x * self.mask if self.training else x
+
+
+class KeepsItsMask(Part):
+    """A mask that is drawn in the first forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.mask = None
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        if self.mask is None:
+            self.mask = (torch.rand_like(x) > self.p).float() / (1 - self.p)
+        return x * self.mask
+
+
 class Seeds(Part):
     def forward(self, x):
         if self.training:
@@ -383,6 +410,8 @@ FAULTS = {
     "one mask for all": Fault("shared-over-batch", OneMaskForAll),
     "seeds a generator": Fault("same-mask", SeedsAGenerator),
     "seeds in a fork": Fault("same-mask", SeedsInAFork),
+    "keeps its mask": Fault("same-mask", KeepsItsMask),
+    "draws once": Fault("same-mask", DrawsOnce),
     "seeds": Fault("reseeds", Seeds),
     "unscaled": Fault("wrong-scale", Unscaled),
     "unscaled by a name": Fault("wrong-scale", UnscaledDropout),

@@ -20,6 +20,7 @@ from dropout.audit.runs import Run, Runner, distance, equal, required, rows_doub
 from dropout.audit.tree import leaves, tensors
 from dropout.layers.base import Coins
 
+PASS_AGAIN = 99  # its seed
 CHANCE = 1e-6  # how often what is called a fact may come about by chance, in one site
 MEANT = re.compile(r"(?<![a-z])mc(?![a-z])|MC|[Mm]onte|[Bb]ayes|[Aa]lways")
 CONTAINERS = nn.ModuleList, nn.ModuleDict
@@ -105,6 +106,11 @@ class Case:
         while len(self.more) < count - 2:
             self.more.append(required(self.runner.run(True, 2 + len(self.more)), "in training"))
         return (self.trainings + self.more)[:count]
+
+    @cached_property
+    def again(self) -> Record:
+        """A second training of one copy of the model, which keeps what it has kept."""
+        return self.runner.run(True, PASS_AGAIN, copy=self.trainings[0].model).record
 
     def outputs(self, run: Run) -> list[Tensor]:
         return tensors(run.outputs)

@@ -61,6 +61,7 @@ class Record:
         self._in_norm = False
         self._thread = threading.get_ident()
         self._weights = {key(p) for p in model.parameters()}
+        self._buffers = {key(b) for b in model.buffers()}
         for x in (*model.parameters(), *model.buffers()):
             self._is_data(x)
 
@@ -276,13 +277,13 @@ class Record:
         )  # fmt: skip
 
     def _note_foreign(self, name: str, args: tuple) -> None:
-        """A factor of two values that no operator here has made: NumPy may have drawn it."""
-        if name not in operators.PRODUCTS:
+        """A factor of two values that nothing here has drawn: a buffer, or numbers of NumPy's."""
+        if name not in operators.PRODUCTS or not all(isinstance(x, Tensor) for x in args[:2]):
             return
-        for x in args[:2]:
-            if not isinstance(x, Tensor) or not 1 < x.numel() <= FOREIGN or key(x) in self.values:
-                continue
-            if operators.two_values(x):
+        for x, other in (args[:2], args[1::-1]):
+            value, wanted = self.value(x), self.value(other).data and 1 < x.numel() <= FOREIGN
+            given = value.data and key(x) not in self._buffers
+            if wanted and not given and not value.draws and operators.two_values(x):
                 self.foreign.append((self.here(), x.detach().clone()))
 
 

@@ -20,6 +20,8 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     places.on_output,
     in_place.in_place,
     coins.same_masks,
+    coins.fixed_masks,
+    coins.kept_masks,
     coins.reseeds,
     coins.recomputed_otherwise,
     scales.wrong_scales,

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from dropout.audit.case import Case, evidence, found, keyed, rate, same_draws, same_value
-from dropout.audit.facts import Draw
+from dropout.audit.facts import Draw, Place
 from dropout.audit.finding import Finding
+from dropout.audit.kinds import Confidence
+from dropout.audit.runs import equal
+
+SCALE = 0.2  # how far the mean of a mask that dropout would draw may be from 1
 
 
 def same_masks(case: Case) -> Iterator[Finding]:
@@ -25,6 +29,46 @@ def same_masks(case: Case) -> Iterator[Finding]:
                 "network is trained, not many.",
                 "certain", "set no seed in forward; seed once, before training",
             )  # fmt: skip
+
+
+def fixed_masks(case: Case) -> Iterator[Finding]:
+    """Masks of training alone, scaled as dropout scales them, that nothing draws."""
+    evaluated = {_spot(place) for place, _ in case.evaluation.foreign}
+    first, second = (run.record.foreign for run in case.trainings)
+    for (place, mask), (_, other) in zip(first, second, strict=False):
+        share, value = float(mask.ne(0).double().mean()), float(mask.max())
+        scaled = 0 < share < 1 < value and abs(value * share - 1) < SCALE
+        if scaled and _spot(place) not in evaluated and equal(mask, other):
+            why = "two passes in training multiply by the same mask, which nothing draws"
+            yield _kept(place, mask, "likely", why)
+
+
+def kept_masks(case: Case) -> Iterator[Finding]:
+    """Masks that are drawn in the first training of a model, and kept for the next."""
+    drawn = [site for site in case.training.sites if site.custom and site.mask is not None]
+    for place, mask in case.again.foreign if drawn else ():
+        if any(_spot(s.place) == _spot(place) and _is(s.mask, mask) for s in drawn):
+            why = "a second pass in training multiplies by the mask of the first, which it has kept"
+            yield _kept(place, mask, "possible", f"{why}; unless something clears it between")
+
+
+def _kept(place: Place, mask: Tensor, confidence: Confidence, why: str) -> Finding:
+    return found(
+        "same-mask", place,
+        {"passes": 2, "coins": mask.numel(), "coins_that_differ": 0,
+         "p": float(mask.eq(0).double().mean())},
+        f"{why}: {mask.numel()} coins fall alike.",
+        confidence, "draw the mask in each forward",
+    )  # fmt: skip
+
+
+def _is(mask: Tensor | None, other: Tensor) -> bool:
+    """Whether two masks are one, of enough coins that it is no chance."""
+    return mask is not None and mask.numel() > 40 and equal(mask, other)
+
+
+def _spot(place: Place) -> tuple[str, str | None]:
+    return place.module, place.source
 
 
 def reseeds(case: Case) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ LINEAR = {
     "addmm", "mm", "bmm", "baddbmm", "convolution", "mkldnn_convolution", "linear", "matmul", "mv",
     "addmv", "dot",
 }  # fmt: skip
+KEEPS_ZEROS = {"relu", "relu_", "clamp_min", "clamp_min_", "leaky_relu", "leaky_relu_"}
 SCALING = {"mul", "div", "mul_", "div_", "neg"}
 
 
@@ -78,7 +79,7 @@ def dropped_twice(case: Case) -> Iterator[Finding]:
     """Two dropouts in a row."""
     record = case.training
     for _, site in case.acting():
-        _, before = source(record, site.made_by)
+        _, before = source(record, site.made_by, lambda op: op.name in KEEPS_ZEROS)
         if before is None or not site.on_units or site.on_parameter:
             continue
         first = record.sites[before]
