@@ -12,7 +12,7 @@ from dropout.audit import AuditError, audit
 from tests.audit.planted import FAULTS, STYLES
 from tests.audit.sound import Block, WritesBuffers, features
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore", "error:the check")
 
 
 def state(model):

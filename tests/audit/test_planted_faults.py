@@ -6,7 +6,7 @@ import torch
 from dropout.audit import audit
 from tests.audit.planted import FAULTS, MODELS, STYLES
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore", "error:the check")
 PLANTED = [
     (fault, style)
     for fault, f in FAULTS.items()

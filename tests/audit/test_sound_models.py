@@ -7,7 +7,7 @@ from dropout.audit import audit
 from tests.audit.sound import SOUND
 from tests.test_module_life import LIVES
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore", "error:the check")
 
 
 @pytest.mark.parametrize(("make", "give", "keywords"), SOUND.values(), ids=SOUND)

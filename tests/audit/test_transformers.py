@@ -6,7 +6,7 @@ import torch
 from dropout.audit import audit
 
 transformers = pytest.importorskip("transformers")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore", "error:the check")
 
 SIZES = {
     "hidden_size": 16,

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from dropout.audit import AuditError, audit
+from dropout.audit.checks import rates
 from tests.audit.planted import FAULTS
 from tests.audit.sound import BiLSTM, features, mlp, tokens
 
@@ -151,6 +152,47 @@ def test_a_model_without_parameters_or_tensors_has_no_findings():
             return {"a": object(), "b": iter(())}
 
     assert list(audit(Odd(), "text", None, option=[3, object()])) == []
+
+
+class OnGraph(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = mlp()
+
+    def forward(self, x, neighbours):
+        return self.body(neighbours @ x), neighbours
+
+
+def test_sparse_inputs_and_outputs_do_not_make_an_audit_fail():
+    assert list(audit(OnGraph(), features(16, 12), torch.eye(16).to_sparse())) == []
+
+
+class Forces(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.energy = nn.Sequential(mlp(), nn.Tanh())
+
+    def forward(self, x):
+        x = x.detach().requires_grad_()
+        energy = self.energy(x).sum()
+        return energy, torch.autograd.grad(energy, x, create_graph=True)[0]
+
+
+@pytest.mark.parametrize("around", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_gradients_within_a_forward_are_taken_whatever_is_around(around):
+    with around():
+        assert list(audit(Forces(), features(16, 12))) == []
+
+
+def test_a_check_that_fails_is_told_of_and_the_others_go_on(monkeypatch):
+    def broken(case):
+        raise KeyError("x")
+        yield
+
+    monkeypatch.setattr("dropout.audit.CHECKS", (broken, rates.extreme_rates))
+    with pytest.warns(RuntimeWarning, match="the check broken failed: KeyError"):
+        findings = audit(nn.Sequential(nn.Linear(12, 4), nn.Dropout(1.0)), features(16, 12))
+    assert findings.kinds() == ["drops-everything"]
 
 
 def test_parameters_without_a_shape_are_named():

@@ -1,11 +1,13 @@
 """What is wrong with the dropout in this model? `audit` runs it, `Watch` looks on at training."""
 
+import warnings
 from typing import Any
 
+import torch
 from torch import nn
 
 from dropout.audit.case import Case
-from dropout.audit.checks import CHECKS
+from dropout.audit.checks import CHECKS, Check
 from dropout.audit.checks.in_place import in_place
 from dropout.audit.finding import Finding, Findings
 from dropout.audit.kinds import CONFIDENCE, KINDS
@@ -50,7 +52,7 @@ def audit(model: nn.Module, *inputs: Any, **keywords: Any) -> Findings:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     runner = Runner(model, inputs, keywords)
-    with random_state_kept(model):
+    with random_state_kept(model), torch.inference_mode(False):
         evaluations = [required(runner.run(False, seed), "in evaluation") for seed in (0, 1)]
         first = runner.run(True, 0, backward=True)
         if first.error is not None:
@@ -60,4 +62,15 @@ def audit(model: nn.Module, *inputs: Any, **keywords: Any) -> Findings:
             return Findings(findings)
         second = required(runner.run(True, 1), "in training")
         case = Case(model, runner, evaluations, [first, second])
-        return Findings(finding for check in CHECKS for finding in check(case))
+        return Findings(finding for check in CHECKS for finding in _findings(check, case))
+
+
+def _findings(check: Check, case: Case) -> list[Finding]:
+    """What one check finds; one that fails is told of, and does not take the others with it."""
+    try:
+        return list(check(case))
+    except AuditError:
+        raise
+    except Exception as error:
+        warnings.warn(f"the check {check.__name__} failed: {error!r}", RuntimeWarning, stacklevel=3)
+        return []

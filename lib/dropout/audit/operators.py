@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dropout.audit.facts import Value
-from dropout.audit.tree import tensors
+from dropout.audit.tree import dense, tensors
 
 FACTORIES = {
     "empty", "empty_like", "empty_strided", "zeros", "zeros_like", "ones", "ones_like", "full",
@@ -142,7 +142,7 @@ def _is_mask(x: Tensor, value: Value) -> bool:
 
 def two_values(x: Tensor) -> bool:
     """Whether a tensor holds 0 and one other number, or one number alone."""
-    if not x.numel() or x.dtype.is_complex:
+    if not dense(x) or not x.numel() or x.dtype.is_complex:
         return False
     levels = torch.unique(x.detach())
     return len(levels) == 1 or (len(levels) == 2 and bool((levels == 0).any()))
@@ -177,5 +177,10 @@ def unmasked(name: str, args: tuple, place: int) -> Tensor:
 def is_zero(x: Any) -> bool:
     """Whether something is the number 0, or nothing but zeros."""
     if isinstance(x, Tensor):
-        return not x.dtype.is_complex and x.numel() > 0 and not bool(x.detach().ne(0).any())
+        return (
+            dense(x)
+            and not x.dtype.is_complex
+            and x.numel() > 0
+            and not bool(x.detach().ne(0).any())
+        )
     return isinstance(x, int | float) and x == 0

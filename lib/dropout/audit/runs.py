@@ -15,7 +15,7 @@ from torch.jit import ScriptModule
 from torch.nn.parameter import is_lazy
 
 from dropout.audit.record import NOWHERE, Record
-from dropout.audit.tree import copied, tensors
+from dropout.audit.tree import copied, dense, tensors
 from dropout.bayes.twin import twin
 
 SEED = 0x5EED << 32  # of the first run; of the next ones, those that follow
@@ -40,7 +40,8 @@ class Run:
 
     def floats(self) -> list[Tensor]:
         """The outputs that are numbers of a floating type."""
-        return [x.detach() for x in tensors(self.outputs) if x.is_floating_point()]
+        outputs = tensors(self.outputs)
+        return [x.detach() for x in outputs if x.is_floating_point() and dense(x)]
 
 
 class Runner:
@@ -61,7 +62,10 @@ class Runner:
         record: bool = True,
         copy: nn.Module | None = None,
     ) -> Run:
-        """A run in one of the modes; an error of the model is kept, not raised."""
+        """A run in one of the modes; an error of the model is kept, not raised.
+
+        Gradients are on in all of them: some forwards take some.
+        """
         model = copy_of(self.model) if copy is None else copy
         set_mode(model, training)
         inputs, keywords = copied(arguments or self.arguments, _own)
@@ -71,7 +75,7 @@ class Runner:
         what = Record(model, off, copies)
         what.starts_from(given)
         run = Run(what, model, inputs=given)
-        with warnings.catch_warnings(), torch.set_grad_enabled(backward):
+        with warnings.catch_warnings(), torch.enable_grad(), force_eager():
             warnings.simplefilter("ignore")
             try:
                 with what.looking_on() if record else nullcontext():
@@ -84,8 +88,13 @@ class Runner:
             except Exception as error:
                 run.error = error
         pairs = enumerate(zip(given, originals, strict=True))
-        run.changed = [i for i, (x, old) in pairs if not equal(x.detach(), old)]
+        run.changed = [i for i, (x, old) in pairs if dense(x) and not equal(x.detach(), old)]
         return run
+
+
+def force_eager() -> Any:
+    """Compiled functions run as they were written, so that what they call can be seen."""
+    return torch.compiler.set_stance("force_eager")
 
 
 def call_model(model: nn.Module, inputs: tuple, keywords: dict[str, Any]) -> Any:
@@ -193,20 +202,25 @@ def required(run: Run, what: str) -> Run:
         path, module = run.record.failed
         where = f"{path!r}, a {type(module).__name__}," if path else type(module).__name__
     raise AuditError(
-        f"{where} fails {what}: {type(run.error).__name__}: {run.error}"
+        f"{where} fails {what}: {type(run.error).__name__}: {first_line(run.error)}"
     ) from run.error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the lists that PyTorch appends to some."""
+    return (str(error).strip().splitlines() or [""])[0]
 
 
 def rows_doubled(arguments: Any, axis: int) -> Any:
     """The arguments with every example twice, if the examples lie along an axis; else None."""
-    given = tensors(arguments)
+    given = [x for x in tensors(arguments) if dense(x)]
     sizes = [x.shape[axis] for x in given if x.dim() > axis]
     if not sizes or sizes[0] == 0:
         return None
     size = sizes[0]
 
     def double(x: Tensor) -> Tensor:
-        if x.dim() > axis and x.shape[axis] == size:
+        if dense(x) and x.dim() > axis and x.shape[axis] == size:
             return torch.cat([x, x], axis).detach().requires_grad_(x.requires_grad)
         return x
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dropout.bayes.tree import mapped
@@ -23,6 +24,11 @@ def leaves(tree: Any) -> list[Any]:
 def tensors(tree: Any) -> list[Tensor]:
     """The tensors among them."""
     return [leaf for leaf in leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def dense(x: Tensor) -> bool:
+    """Whether a tensor is neither sparse nor nested, and so can be compared element by element."""
+    return x.layout == torch.strided and not x.is_nested
 
 
 def copied(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:

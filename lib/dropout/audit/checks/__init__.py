@@ -6,7 +6,8 @@ from dropout.audit.case import Case
 from dropout.audit.checks import coins, evaluation, in_place, places, rates, scales, shapes
 from dropout.audit.finding import Finding
 
-CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+Check = Callable[[Case], Iterator[Finding]]
+CHECKS: tuple[Check, ...] = (
     evaluation.drops_in_evaluation,
     evaluation.left_in_training,
     rates.idle_rates,

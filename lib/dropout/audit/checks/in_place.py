@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dropout.audit.case import Case, found
 from dropout.audit.facts import Site
 from dropout.audit.finding import Finding
-from dropout.audit.runs import Run, distance
+from dropout.audit.runs import Run, distance, first_line
 
 MEND = "inplace=False"
 
@@ -22,7 +22,7 @@ def in_place(case: Case) -> Iterator[Finding]:
         yield from _error(case, run, whole, places, known)
     elif whole is not None and whole.error is None:
         gap, size = distance(run.floats(), whole.floats())
-        if gap > 1e-6 * size:
+        if gap > 1e-4 * size:
 
             def differs(other: Run) -> bool:
                 return other.error is None and distance(run.floats(), other.floats())[0] > 0
@@ -52,7 +52,7 @@ def in_place(case: Case) -> Iterator[Finding]:
 def _error(
     case: Case, run: Run, whole: Run | None, places: dict[int, Site], known: set[int]
 ) -> Iterator[Finding]:
-    text = str(run.error or run.backward_error).splitlines()[0]
+    text = first_line(run.error or run.backward_error)  # type: ignore[arg-type]
     evidence = {"error": text, "in": "forward" if run.error else "backward"}
     said = f"{evidence['in']} raises: {text}"
     if whole is not None and _fine(whole):

@@ -8,6 +8,7 @@ from dropout.audit.finding import Finding
 from dropout.audit.operators import SOFTMAX
 from dropout.audit.record import Record
 from dropout.audit.runs import required
+from dropout.audit.tree import dense
 from dropout.layers.base import Coins
 
 SHIFT = 1.1  # of variances, training over evaluation; what is smaller is not reported
@@ -147,7 +148,7 @@ def on_output(case: Case) -> Iterator[Finding]:
     layers = sum(op.name in LINEAR and op.site is None for op in record.ops)
     for x in case.outputs(run):
         value = record.values.get(key(x))
-        if value is None or any(x.shape == given.shape for given in run.inputs):
+        if value is None or not dense(x) or any(x.shape == given.shape for given in run.inputs):
             continue
         _, number_ = source(record, value.producer, lambda op: op.name in ("sigmoid", "neg"))
         site = None if number_ is None else record.sites[number_]
