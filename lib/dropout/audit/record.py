@@ -83,6 +83,7 @@ class Record:
             stack.enter_context(register_module_forward_hook(self._leave, always_call=True))
             stack.enter_context(_Operators(self))
             stack.enter_context(_Calls(self))
+            stack.callback(self._alive.clear)
             yield
 
     def elsewhere(self) -> bool:

@@ -119,13 +119,12 @@ def _thrown_away(case: Case) -> Iterator[Finding]:
     run, record = case.trainings[0], case.training
     if not case.understood(run):
         return
-    ends = {key(x) for x in case.outputs(run)}
+    last_read = {k: i for i, op in enumerate(record.ops) if not op.is_view for k in op.reads}
+    last_read |= {key(x): len(record.ops) for x in case.outputs(run)}
     for _, site in case.acting():
-        outside = [op for op in record.ops[site.last :] if not op.is_view]
-        read = {k for op in outside for k in op.reads}
         if site.inplace or not site.on_units or not site.outputs or not site.p:
             continue
-        if not (set(site.outputs) & (read | ends)):
+        if all(last_read.get(k, -1) < site.last for k in site.outputs):
             yield found(
                 "idle-rate", site.place, {"p": site.p, "readers": 0, "call": site.name},
                 f"nothing reads what {site.name} at rate {number(site.p)} returns: the tensor that "
