@@ -131,3 +131,24 @@ def test_no_hook_stays_also_after_an_error():
 def test_what_is_no_module_is_refused():
     with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got int"):
         Watch(3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_is_watched_without_compiling_it_anew():
+    model = torch.compile(mlp(), backend="eager", fullgraph=True)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        assert list(train(model)) == []
+        findings = train(model, before=lambda step: torch.manual_seed(0))
+    assert findings.kinds() == ["same-mask-each-step"]
+
+
+def test_two_masks_in_a_step_and_summed_gradients_have_no_findings():
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with Watch(model) as watch:
+        for _ in range(3):
+            for _ in range(2):
+                (model(X) - model(X)).square().mean().backward()
+            optimizer.step()
+            validates(model)
+    assert list(watch.findings) == []

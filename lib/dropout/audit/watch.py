@@ -1,10 +1,10 @@
 """What goes wrong with dropout in a training loop, which no single forward shows."""
 
 import sys
-from collections import Counter
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -38,12 +38,27 @@ class Forward:
     keys: dict[str, Any]
     inputs: bytes = b""
     drew: bool = False
-    ended: bool = False
     backward: bool = False
 
     @property
     def drops(self) -> bool:
         return self.drew or bool(self.keys)
+
+
+@dataclass
+class Sources:
+    """How often something dropped in training with gradients, and from how many sources."""
+
+    forwards: int = 0
+    seen: set[int] = field(default_factory=set)  # in 64 bits each: there may be millions
+
+    def note(self, source: bytes) -> None:
+        self.forwards += 1
+        self.seen.add(int.from_bytes(source[:8], "little"))
+
+    @property
+    def repeats(self) -> int:
+        return self.forwards - len(self.seen)
 
 
 @dataclass
@@ -62,7 +77,8 @@ class Watch:
     Steps that drop the same, since a seed or a key is set in the loop; processes of
     torch.distributed that do; forwards without gradients in which dropout acts, as in a validation
     that forgot `model.eval()`; steps of an optimizer on gradients of a model in evaluation mode;
-    rates that never acted. The model is not changed, and hooks are taken off at the end.
+    rates that never acted. The model is not changed, and hooks are taken off at the end. Of a
+    compiled model the layers are not looked at, so that idle rates are not found.
 
     Every forward of the model counts, not those of its parts. To see whether two steps drop the
     same, the states of the generators are compared, not masks: that costs some microseconds, and
@@ -84,14 +100,18 @@ class Watch:
             raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
         self.model, self.ranks = model, ranks
         self._plain = uncompiled(model)
-        self._forwards: list[Forward] = []
-        self._rates = {path: Rate(layer, p) for path, layer, p in declared(self._plain)}
+        rates = {path: Rate(layer, p) for path, layer, p in declared(self._plain)}
+        self._may_drop = bool(rates)
+        self._rates = rates if self._plain is model else {}  # whose hooks the compiler would meet
         self._passed: set[float] = set()  # rates that are given to functions
-        self._steps = self._in_evaluation = 0
-        self._since_step: list[Forward] = []
+        self._first: list[Forward] = []  # in training, to be compared between ranks
+        self._trained = self._without = self._dropping = self._steps = self._in_evaluation = 0
+        self._sources: dict[str | None, Sources] = {}  # by path; None: of the generators
+        self._since_step: deque[Forward] = deque(maxlen=1024)
         self._alike: dict[str, list[int]] = {}
         self._exits = ExitStack()
         self._looking: _Rates | None = None
+        self._now: Forward | None = None
         self._inside = 0
 
     def __enter__(self) -> "Watch":
@@ -111,7 +131,7 @@ class Watch:
     def __exit__(self, kind: type | None, *_: Any) -> None:
         self._exits.close()
         if kind is None and self.ranks and _several():
-            self._alike = _compared([f for f in self._forwards if f.training][:COMPARED])
+            self._alike = _compared(self._first)
 
     # --- Hooks -----------------------------------------------------------------------------------
 
@@ -126,12 +146,15 @@ class Watch:
                 if isinstance(layer, Coins) and layer.training and layer.key and layer.drops()
             },
         )
-        self._forwards.append(forward)
-        trained = sum(f.training for f in self._forwards)
-        if forward.training and self.ranks and trained <= COMPARED and _several():
-            digest = sha256(b"".join(map(content, tensors((args, kwargs)))))
-            forward.inputs = digest.digest()
-        if forward.training and trained <= LOOKED_INTO and self._plain is self.model:
+        self._now = forward
+        if not forward.training:
+            return
+        if len(self._first) < COMPARED:
+            self._first.append(forward)
+            if self.ranks and _several():
+                digest = sha256(b"".join(map(content, tensors((args, kwargs)))))
+                forward.inputs = digest.digest()
+        if len(self._first) <= LOOKED_INTO and self._plain is self.model:
             self._looking = _Rates(self)
             self._looking.__enter__()
 
@@ -139,20 +162,31 @@ class Watch:
         if self._looking is not None:
             self._looking.__exit__(None, None, None)
             self._looking = None
-        forward = self._forwards[-1]
-        forward.ended = sys.exc_info()[0] is None
-        forward.drew = self._generators() != forward.generators
-        self._inside = 0
-        if not forward.gradients:
+        forward, self._now, self._inside = self._now, None, 0
+        if forward is None:
             return
+        forward.drew = self._generators() != forward.generators
+        self._trained += forward.training and sys.exc_info()[0] is None
+        if not forward.gradients:
+            self._without += 1
+            self._dropping += forward.training and forward.drops
+            return
+        if forward.training:
+            self._note_sources(forward)
 
         def reached(_gradient: Tensor) -> None:
             forward.backward = True
 
         for x in tensors(output):
-            if x.requires_grad:
+            if x.grad_fn is not None:
                 x.register_hook(reached)
         self._since_step.append(forward)
+
+    def _note_sources(self, forward: Forward) -> None:
+        if forward.drew:
+            self._sources.setdefault(None, Sources()).note(forward.generators)
+        for path, key in forward.keys.items():
+            self._sources.setdefault(path, Sources()).note(sha256(repr(key).encode()).digest())
 
     def _called(self, rate: Rate, layer: nn.Module, _args: Any) -> None:
         rate.calls += 1
@@ -190,40 +224,30 @@ class Watch:
     @property
     def findings(self) -> Findings:
         """What has been found so far."""
-        trained = [f for f in self._forwards if f.training and f.gradients]
         return Findings(
-            [
-                *self._same_steps(trained),
-                *self._same_ranks(),
-                *self._wrong_modes(trained),
-                *self._idle(),
-            ]
+            [*self._same_steps(), *self._same_ranks(), *self._wrong_modes(), *self._idle()]
         )
 
-    def _same_steps(self, trained: list[Forward]) -> Iterator[Finding]:
-        states = Counter(f.generators for f in trained if f.drew)
-        if (repeats := states.total() - len(states)) > 0:
-            yield _finding(
-                "same-mask-each-step",
-                "",
-                {"forwards": states.total(), "states_of_the_generator": len(states)},
-                f"{states.total()} forwards in training began in {len(states)} states of the "
-                f"generator: {repeats} dropped what another one had dropped.",
-                "certain",
-                "set the seed once, before the loop",
-            )
-        for path in dict.fromkeys(path for f in trained for path in f.keys):
-            keys = [f.keys[path] for f in trained if path in f.keys]
-            if len(set(keys)) < len(keys):
+    def _same_steps(self) -> Iterator[Finding]:
+        for path, sources in self._sources.items():
+            if not sources.repeats:
+                continue
+            times, many = sources.forwards, len(sources.seen)
+            if path is None:
                 yield _finding(
-                    "same-mask-each-step",
-                    path,
-                    {"forwards": len(keys), "keys": len(set(keys))},
-                    f"{path or 'the model'} dropped by {len(set(keys))} keys in {len(keys)} "
-                    "forwards in training: the same again and again.",
-                    "certain",
-                    "dropout.seeding.set_step(model, step) before each step",
-                )
+                    "same-mask-each-step", "",
+                    {"forwards": times, "states_of_the_generator": many},
+                    f"{times} forwards in training began in {many} states of the generator: "
+                    f"{sources.repeats} dropped what another one had dropped.",
+                    "certain", "set the seed once, before the loop",
+                )  # fmt: skip
+            else:
+                yield _finding(
+                    "same-mask-each-step", path, {"forwards": times, "keys": many},
+                    f"{path or 'the model'} dropped by {many} keys in {times} forwards in "
+                    "training: the same again and again.",
+                    "certain", "dropout.seeding.set_step(model, step) before each step",
+                )  # fmt: skip
 
     def _same_ranks(self) -> Iterator[Finding]:
         for path, ranks in self._alike.items():
@@ -237,33 +261,27 @@ class Watch:
                 "torch.manual_seed(seed + rank), or dropout.seeding.set_step with rows",
             )
 
-    def _wrong_modes(self, trained: list[Forward]) -> Iterator[Finding]:
-        plain = [f for f in self._forwards if not f.gradients]
-        dropping = sum(f.training and f.drops for f in plain)
-        if dropping:
+    def _wrong_modes(self) -> Iterator[Finding]:
+        if self._dropping:
             yield _finding(
-                "evaluates-in-training-mode",
-                "",
-                {"forwards_without_gradients": len(plain), "in_training_mode": dropping},
-                f"{dropping} of {len(plain)} forwards without gradients ran in training mode, "
-                "with dropout. Unless they renew the statistics of batch norms, or are "
-                "meant to be noisy.",
-                "likely",
-                "model.eval() before it, model.train() after it; torch.no_grad() is neither",
-            )
-        if self._in_evaluation and (self._rates or any(f.drops for f in trained)):
+                "evaluates-in-training-mode", "",
+                {"forwards_without_gradients": self._without, "in_training_mode": self._dropping},
+                f"{self._dropping} of {self._without} forwards without gradients ran in training "
+                "mode, with dropout. Unless they renew the statistics of batch norms, or are meant "
+                "to be noisy.",
+                "likely", "model.eval() before it, model.train() after it; no_grad() is neither",
+            )  # fmt: skip
+        if self._in_evaluation and (self._may_drop or self._sources):
             yield _finding(
-                "trains-in-evaluation-mode",
-                "",
+                "trains-in-evaluation-mode", "",
                 {"steps": self._steps, "steps_in_evaluation_mode": self._in_evaluation},
-                f"{self._in_evaluation} of {self._steps} steps of the optimizer used gradients "
-                "of forwards in evaluation mode, without dropout.",
-                "likely",
-                "model.train() at the beginning of each epoch, after evaluation",
-            )
+                f"{self._in_evaluation} of {self._steps} steps of the optimizer used gradients of "
+                "forwards in evaluation mode, without dropout.",
+                "likely", "model.train() at the beginning of each epoch, after evaluation",
+            )  # fmt: skip
 
     def _idle(self) -> Iterator[Finding]:
-        trained = sum(f.training and f.ended for f in self._forwards)
+        trained = self._trained
         modules = dict(self._plain.named_modules())
         for path, rate in self._rates.items():
             if one_recurrent_layer(rate.layer):
