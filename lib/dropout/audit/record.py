@@ -95,6 +95,7 @@ class Record:
     def _enter(self, module: nn.Module, _args: Any) -> None:
         if self.elsewhere():
             return
+        self._note_seed()
         path = self._paths.get(id(module))
         if path is None:
             above = self._within[-1][0] if self._within else ""
@@ -106,6 +107,7 @@ class Record:
     def _leave(self, module: nn.Module, _args: Any, _output: Any) -> None:
         if self.elsewhere():
             return
+        self._note_seed()
         while self._within:
             top = self._within.pop()
             if top[1] is module:

@@ -81,7 +81,7 @@ def reseeds(case: Case) -> Iterator[Finding]:
                 {"mode": what, "seed": run.record.seed_now},
                 f"a forward in {what} leaves PyTorch's global generator seeded with "
                 f"{run.record.seed_now}: all that draws after it repeats. "
-                "The line is the first that computes after that.",
+                "The line is the first that computes or calls a module after that.",
                 "certain", "take the seeding out of forward, or use a torch.Generator",
             )  # fmt: skip
             return

@@ -35,8 +35,8 @@ def before_batch_norm(case: Case) -> Iterator[Finding]:
     passes = [run.record.norms for run in case.repeated(PASSES)]
     if any(len(norms) != len(plain) for norms in passes):
         return
-    for i, number_ in below.items():
-        site = record.sites[number_]
+    for i, index in below.items():
+        site = record.sites[index]
         clean = plain[i].variance
         ratios = [norms[i].variance / clean for norms in passes if clean > 0]
         if not ratios:
@@ -108,8 +108,8 @@ def before_softmax(case: Case) -> Iterator[Finding]:
     for op in record.ops:
         if op.name not in SOFTMAX or op.site is not None or not op.made_by:
             continue
-        _, number_ = source(record, op.made_by[0], _scales)
-        site = None if number_ is None else record.sites[number_]
+        _, index = source(record, op.made_by[0], _scales)
+        site = None if index is None else record.sites[index]
         if site is None or not _on_scores(site, record):
             continue
         line = op.place.source if op.place is not None else None
@@ -150,8 +150,8 @@ def on_output(case: Case) -> Iterator[Finding]:
         value = record.values.get(key(x))
         if value is None or not dense(x) or any(x.shape == given.shape for given in run.inputs):
             continue
-        _, number_ = source(record, value.producer, lambda op: op.name in ("sigmoid", "neg"))
-        site = None if number_ is None else record.sites[number_]
+        _, index = source(record, value.producer, lambda op: op.name in ("sigmoid", "neg"))
+        site = None if index is None else record.sites[index]
         if site is None or not _on_scores(site, record):
             continue
         made, above = source(record, site.made_by)
