@@ -61,7 +61,7 @@ class Record:
         self._in_norm = False
         self._thread = threading.get_ident()
         self._weights = {key(p) for p in model.parameters()}
-        self._buffers = {key(b) for b in model.buffers()}
+        self._stored = {key(b) for b in model.buffers()}
         for x in (*model.parameters(), *model.buffers()):
             self._is_data(x)
 
@@ -285,7 +285,7 @@ class Record:
             return
         for x, other in (args[:2], args[1::-1]):
             value, wanted = self.value(x), self.value(other).data and 1 < x.numel() <= FOREIGN
-            given = value.data and key(x) not in self._buffers
+            given = value.data and key(x) not in self._stored
             if wanted and not given and not value.draws and operators.two_values(x):
                 self.foreign.append((self.here(), x.detach().clone()))
 

@@ -106,7 +106,7 @@ class Watch:
         self._passed: set[float] = set()  # rates that are given to functions
         self._first: list[Forward] = []  # in training, to be compared between ranks
         self._trained = self._without = self._dropping = self._steps = self._in_evaluation = 0
-        self._sources: dict[str | None, Sources] = {}  # by path; None: of the generators
+        self._drawn_from: dict[str | None, Sources] = {}  # by path; None: of the generators
         self._since_step: deque[Forward] = deque(maxlen=1024)
         self._alike: dict[str, list[int]] = {}
         self._exits = ExitStack()
@@ -172,7 +172,7 @@ class Watch:
             self._dropping += forward.training and forward.drops
             return
         if forward.training:
-            self._note_sources(forward)
+            self._note_drawn_from(forward)
 
         def reached(_gradient: Tensor) -> None:
             forward.backward = True
@@ -182,11 +182,11 @@ class Watch:
                 x.register_hook(reached)
         self._since_step.append(forward)
 
-    def _note_sources(self, forward: Forward) -> None:
+    def _note_drawn_from(self, forward: Forward) -> None:
         if forward.drew:
-            self._sources.setdefault(None, Sources()).note(forward.generators)
+            self._drawn_from.setdefault(None, Sources()).note(forward.generators)
         for path, key in forward.keys.items():
-            self._sources.setdefault(path, Sources()).note(sha256(repr(key).encode()).digest())
+            self._drawn_from.setdefault(path, Sources()).note(sha256(repr(key).encode()).digest())
 
     def _called(self, rate: Rate, layer: nn.Module, _args: Any) -> None:
         rate.calls += 1
@@ -229,7 +229,7 @@ class Watch:
         )
 
     def _same_steps(self) -> Iterator[Finding]:
-        for path, sources in self._sources.items():
+        for path, sources in self._drawn_from.items():
             if not sources.repeats:
                 continue
             times, many = sources.forwards, len(sources.seen)
@@ -271,7 +271,7 @@ class Watch:
                 "to be noisy.",
                 "likely", "model.eval() before it, model.train() after it; no_grad() is neither",
             )  # fmt: skip
-        if self._in_evaluation and (self._may_drop or self._sources):
+        if self._in_evaluation and (self._may_drop or self._drawn_from):
             yield _finding(
                 "trains-in-evaluation-mode", "",
                 {"steps": self._steps, "steps_in_evaluation_mode": self._in_evaluation},
