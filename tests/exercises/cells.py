@@ -20,11 +20,11 @@ from dropout.exercises.question import Question
 from tests.notebooks import normalise
 from tests.notebooks.rules import EXERCISE
 
-IMPORT = "from dropout.exercises import exercise\n\n"
+IMPORT = "from dropout.exercises import exercise\n\n"  # in each, for who begins there
 HEADING = (
     "## Exercises\n\nAnswers are checked, and a wrong one is told why: in the page itself, or in a "
-    "notebook by `q.check(answer)`. Hints and solutions are free, `q.hint()` and `q.solution()`. "
-    "For teachers: {doc}`../book/teach`."
+    "notebook by `q.check(answer)`, once the question's cell has run, which makes `q`. Hints and "
+    "solutions are free, `q.hint()` and `q.solution()`. For teachers: {doc}`../book/teach`."
 )
 NEXT = "## What to remember"
 
@@ -36,9 +36,9 @@ def chapter(number: str) -> Path:
 
 def pair(exercise: Exercise) -> list[NotebookNode]:
     """The cell that asks, and the cell for the answer, with what they print."""
-    asks, answers = f'q = exercise("{exercise.id}")', exercise.start
+    asks, answers = f'{IMPORT}q = exercise("{exercise.id}")', exercise.start
     if exercise.reveals:  # in mid-chapter, where q is the keep probability
-        asks, answers = f'guess = exercise("{exercise.id}")', "guess.check(...)"
+        asks, answers = f'{IMPORT}guess = exercise("{exercise.id}")', "guess.check(...)"
     prints = (
         new_output("display_data", {"text/plain": repr(Question(exercise))}),
         new_output("execute_result", {"text/plain": repr(exercise.judge(...))}),
@@ -65,8 +65,6 @@ def place(notebook: NotebookNode, exercises: list[Exercise]) -> list[NotebookNod
         ]
     for each in exercises:
         cells[(at := _index(cells, each)) : at] = pair(each)
-    first = next(cell for cell in cells if EXERCISE in cell.metadata.get("tags", []))
-    first.source = IMPORT + first.source
     return cells
 
 
