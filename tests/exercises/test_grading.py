@@ -74,12 +74,28 @@ def test_what_is_no_notebook_is_said(marked, tmp_path):
     assert [row["trouble"] for row in rows] == [
         "is no notebook",
         "cannot be read: No such file or directory",
+        "asks no exercise",
     ]
+
+
+def test_what_is_not_asked_by_its_name_in_full(marked, tmp_path):
+    own = 'Number(id="own", title="", trains="", question="", hints=[], solution="", answer=1.0)'
+    book = notebook(
+        tmp_path / "a.ipynb",
+        IMPORT + 'q = exercise("3.1")', "q.check(8)",
+        'for key in ("03.1", "03.2"):\n    exercise(key).check(8)',
+        "from dropout.exercises import Question\nfrom dropout.exercises.forms import Number",
+        f"Question({own}).check(1)",
+    )  # fmt: skip
+    rows = marked(book)
+    assert [(row["exercise"], row["passed"], row["trouble"]) for row in rows] == [
+        ("03.1", "yes", ""), ("03.2", "no", ""), ("own", "yes", ""),
+    ]  # fmt: skip
 
 
 def test_the_table_goes_into_a_file(tmp_path):
     target = tmp_path / "marks.csv"
-    book = notebook(tmp_path / "one.ipynb", IMPORT + 'q = exercise("03.2")', "q.check('1')")
+    book = notebook(tmp_path / "one.ipynb", IMPORT + 'q = exercise("03.2")', "q.check('1.6')")
     done = subprocess.run(
         [sys.executable, "-m", "dropout", "grade", book, "--csv", target], capture_output=True
     )

@@ -29,15 +29,25 @@ def _chapters() -> dict[str, list[Exercise]]:
 
 
 def find(key: str) -> Exercise:
-    """The exercise of a name, "03.2". Raises ValueError where there is none."""
-    known = {each.id: each for exercises in _chapters().values() for each in exercises}
-    if key not in known:
-        raise ValueError(f"there is no exercise {key!r}; there are {', '.join(known)}")
-    return known[key]
+    """The exercise of a name, "03.2" or "3.2". Raises ValueError where there is none."""
+    if not isinstance(key, str):  # as numbers, 3.1 and 3.10 are the same
+        raise ValueError(f'an exercise is named by a text, such as "03.2", not by {key!r}')
+    chapters = _chapters()
+    number, _, rest = key.strip().partition(".")
+    number = number.zfill(2)
+    for each in chapters.get(number, []):
+        if each.id == f"{number}.{rest}":
+            return each
+    there = (
+        f"chapter {number} has {chapters[number][0].id} to {chapters[number][-1].id}"
+        if number in chapters
+        else f"there are those of chapters {', '.join(chapters)}"
+    )
+    raise ValueError(f"there is no exercise {key!r}; {there}")
 
 
 def exercise(key: str) -> Question:
-    """An exercise by its chapter and number, "03.2". Its question is shown.
+    """An exercise by its chapter and number, "03.2" or "3.2". Its question is shown.
 
     Raises ValueError where there is none of that name.
     """

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from dropout.exercises import find, state
 
 COLUMNS = ("notebook", "exercise", "title", "passed", "attempts", "hints", "message", "trouble")
-ASKED = re.compile(r"""\bexercise\(\s*["'](\d\d\.\d+)["']""")
+ASKED = re.compile(r"""\bexercise\(\s*["']\s*(\d+\.\d+)\s*["']""")
 
 
 def sources(notebook: Path) -> list[str]:
@@ -33,18 +33,23 @@ def sources(notebook: Path) -> list[str]:
 
 
 def rows(notebook: Path, seconds: float) -> Iterator[dict[str, Any]]:
-    """What each exercise of a notebook comes to, in the order in which it asks them."""
+    """What each exercise of a notebook comes to, in the order in which it asks them.
+
+    Last come those that its checks recorded and that it does not ask by name: asked in a loop, or
+    a teacher's own.
+    """
     empty = {"notebook": str(notebook), "passed": "no", "attempts": 0, "hints": 0}
     try:
-        asked = list(dict.fromkeys(ASKED.findall("\n".join(sources(notebook)))))
+        named = ASKED.findall("\n".join(sources(notebook)))
     except ValueError as error:
         yield empty | {"trouble": str(error)}
         return
     found, trouble = run(notebook, seconds)
-    for key in asked:
-        try:
-            title = find(key).title
-        except ValueError:
+    titles = dict(titled(key) for key in [*named, *found])
+    if not titles:
+        yield empty | {"trouble": trouble or "asks no exercise"}
+    for key, title in titles.items():
+        if not title and key not in found:
             yield empty | {"exercise": key, "trouble": "there is no such exercise"}
             continue
         row = found.get(key, {})
@@ -57,6 +62,15 @@ def rows(notebook: Path, seconds: float) -> Iterator[dict[str, Any]]:
             "message": " ".join(str(row.get("message", "not attempted")).split()),
             "trouble": trouble,
         }
+
+
+def titled(key: str) -> tuple[str, str]:
+    """An exercise's name in full, and its title; as it is, and "", where the book has none."""
+    try:
+        exercise = find(key)
+    except ValueError:
+        return key, ""
+    return exercise.id, exercise.title
 
 
 def run(notebook: Path, seconds: float) -> tuple[state.State, str]:
