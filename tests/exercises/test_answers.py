@@ -158,6 +158,20 @@ def test_the_line_of_an_error_is_the_readers_own(quick):
     assert "in line 3 of your code" in message
 
 
+@pytest.mark.parametrize("part", ["self.p = p", "self.p = torch.nn.Parameter(torch.ones(1))"])
+def test_a_module_that_is_not_begun(part):
+    source = (
+        "import torch\nclass Dropout(torch.nn.Module):\n"
+        f"    def __init__(self, p):\n        {part}\n    def forward(self, x):\n        return x\n"
+    )
+    message = find("03.9").judge(forms.defined(source, "Dropout")).message
+    assert "Next: begin `__init__` with `super().__init__()`." in message
+
+
+def test_a_class_in_place_of_a_function(quick):
+    assert "this is the class `Linear`: write" in quick.judge(torch.nn.Linear).message
+
+
 def test_a_changed_input_is_seen(quick):
     def dropout(x, p):
         for k in range(len(x)):

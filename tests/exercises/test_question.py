@@ -8,6 +8,7 @@ import pytest
 
 from dropout import exercises
 from dropout.exercises import exercise, find, ids
+from dropout.exercises.forms import defined
 from dropout.exercises.question import Question, plain, question_text, solution_text
 from tests.exercises.test_contents import ALL, named
 
@@ -35,8 +36,22 @@ def test_in_a_notebook_it_is_rich():
 
 
 def test_a_name_that_is_none():
-    with pytest.raises(ValueError, match=r"there is no exercise '3\.2'; there are"):
-        exercise("3.2")
+    with pytest.raises(ValueError, match=r"no exercise '03\.99'; chapter 03 has 03\.1 to 03\.\d+$"):
+        exercise("03.99")
+    with pytest.raises(ValueError, match=r"no exercise '99\.1'; there are those of chapters 01,"):
+        exercise("99.1")
+
+
+@pytest.mark.parametrize("key", [3.1, 3, None, ["03.1"]])
+def test_a_name_is_a_text(key):
+    """As a number, 3.10 would be 3.1."""
+    with pytest.raises(ValueError, match=r'a text, such as "03\.2", not by'):
+        exercise(key)
+
+
+@pytest.mark.parametrize("key", ["3.10", " 03.10 "])
+def test_a_name_as_people_write_it(key):
+    assert find(key).id == "03.10"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +88,14 @@ def test_ids_are_in_order():
 
 def test_a_result_shows_itself():
     q = Question(find("03.1"))
-    assert repr(q.check(8)).startswith("Right.")
-    assert repr(q.check(6)).startswith("Not yet.\n\n")
-    assert q.check(6)._repr_markdown_().startswith("**Not yet.** ")
+    assert repr(q.check(8)).startswith("03.1: right.")
+    assert repr(q.check(6)).startswith("03.1: not yet.\n\n")
+    assert q.check(6)._repr_markdown_().startswith("**03.1: not yet.** ")
+    assert repr(find("03.1").judge(6)).startswith("Not yet.\n\n")
+
+
+def test_a_check_that_is_stopped_says_where():
+    source = "def dropout(x, p):\n    raise KeyboardInterrupt  # the stop button\n"
+    with pytest.raises(KeyboardInterrupt, match=r"stopped in line 2 of your code$") as stopped:
+        Question(find("03.6")).check(defined(source, "dropout"))
+    assert len(stopped.traceback) == 2  # this cell and `check`

@@ -718,6 +718,11 @@ def check_module(Dropout):
         "`Dropout` is no class derived from `torch.nn.Module`.",
         "begin with `class Dropout(torch.nn.Module):`, and give the class itself to `q.check`",
     )  # fmt: skip
+    yield expect(
+        "it is your own", not issubclass(Dropout, torch.nn.Dropout),
+        "This is `torch.nn.Dropout`, whose coin and scale PyTorch has written.",
+        "derive your class from `torch.nn.Module`, and write `forward` yourself",
+    )  # fmt: skip
     layer = Dropout(0.25)
     x = torch.tensor([2.0, -1.0, 3.0, 1.0])
     outs = [layer.eval()(x) for _ in range(30)]

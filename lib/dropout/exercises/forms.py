@@ -32,19 +32,25 @@ class Result:
     - `passed`: Whether the answer is right.
     - `message`: What it is told, in Markdown.
     - `attempted`: Whether there was an answer.
+    - `asked`: Which exercise asks, "03.2": in a notebook, `q` may be an earlier one.
     """
 
     passed: bool
     message: str
     attempted: bool = True
+    asked: str = ""
+
+    @property
+    def head(self) -> str:
+        """The verdict, before the message."""
+        verdict = "Right." if self.passed else "Not yet."
+        return f"{self.asked}: {verdict.lower()}" if self.asked else verdict
 
     def __repr__(self) -> str:
-        head = "" if not self.attempted else "Right.\n\n" if self.passed else "Not yet.\n\n"
-        return f"{head}{self.message}".rstrip()
+        return f"{self.head}\n\n{self.message}".rstrip() if self.attempted else self.message
 
     def _repr_markdown_(self) -> str:
-        head = "" if not self.attempted else "**Right.** " if self.passed else "**Not yet.** "
-        return f"{head}{self.message}".rstrip()
+        return f"**{self.head}** {self.message}".rstrip() if self.attempted else self.message
 
 
 @dataclass(frozen=True)
@@ -472,7 +478,7 @@ class Code(Exercise):
             return f"\n{gap}", gap, [], step
 
     def _judge(self, answer: Any) -> Result:
-        if self.takes == "lists" and not callable(answer):
+        if self.takes == "lists" and (not callable(answer) or isinstance(answer, type)):
             return Result(
                 False,
                 f"The function `{self.name}` itself is asked for, and this is "

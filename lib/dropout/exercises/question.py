@@ -4,11 +4,12 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dropout.exercises import state
 from dropout.exercises.forms import Code, Exercise, Open, Result
+from dropout.exercises.running import line_of
 
 PART = r"\\[a-zA-Z]+|\w|\{[^{}]*\}"  # what a command of TeX takes
 PLAIN: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
@@ -94,9 +95,14 @@ class Question:
         question asks.
 
         The result has `passed`, and a `message` of at most 160 words. Whatever the answer is and
-        does, nothing is raised.
+        does, nothing is raised, unless you stop it.
         """
-        result = self._exercise.judge(answer)
+        try:
+            result = replace(self._exercise.judge(answer), asked=self._exercise.id)
+        except KeyboardInterrupt as error:
+            line = line_of(error)
+            where = f" in line {line} of your code" if line else ""
+            raise KeyboardInterrupt(f"the check was stopped{where}") from None  # and no long trace
         if result.attempted:
             state.record(
                 self._exercise.id, attempts=1, passed=result.passed, message=result.message

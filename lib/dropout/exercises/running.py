@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import io
 import random
+import re
 import signal
 import sys
 import threading
@@ -17,6 +18,8 @@ import torch
 from dropout.exercises.probes import Broken, Watched, copied, shown
 
 OURS = __file__.rpartition("exercises")[0]
+# What PyTorch says where a module's own `__init__` does not call that of `Module`.
+NO_INIT = re.compile(r"before Module\.__init__\(\)|no attribute '_(modules|parameters|\w+_hooks)'")
 AGAIN = 0.2  # seconds after which an answer that survives its time limit is stopped again
 
 
@@ -137,6 +140,8 @@ def fault(error: BaseException, watched: Any) -> tuple[str, str]:
             f"{called(watched)} asks for a GPU: `{words}`.",
             "leave out `.cuda()`; no exercise needs one",
         )
+    if NO_INIT.search(words):
+        return f"{called(watched)} raises `{words}`.", "begin `__init__` with `super().__init__()`"
     line = line_of(error)
     if line is None and isinstance(watched, Watched) and not watched.inside:
         return (
@@ -179,6 +184,8 @@ def plain(value: Any) -> Any:
 
 def a(value: Any) -> str:
     """A value's type, with its article, for a sentence."""
+    if isinstance(value, type):
+        return f"the class `{value.__name__}`"
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} `{name}`"
 

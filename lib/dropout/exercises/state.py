@@ -41,7 +41,10 @@ def read() -> State:
         aside = file.with_name(f"{file.name}.damaged")
         try:
             file.replace(aside)
-            warnings.warn(f"{file} is damaged; it lies beside it as {aside.name}", stacklevel=3)
+            warnings.warn(
+                f"{file} is damaged: it is kept as {aside.name}, and a new one is begun",
+                stacklevel=3,
+            )
         except OSError as error:
             warnings.warn(f"{file} is damaged, and cannot be set aside: {error}", stacklevel=3)
         return {}
