@@ -1,5 +1,8 @@
-"""The library's pages in Sphinx: after its first sentence a docstring shows its example."""
+"""The library's pages in Sphinx: after its first sentence a docstring shows its example, and types
+in a signature are named without their modules.
+"""
 
+import re
 from itertools import groupby, pairwise
 
 
@@ -20,6 +23,14 @@ def example_first(app, what, name, obj, options, lines) -> None:
     lines[:] = [line for block in [blocks[0], *examples, *rest] for line in [*block, ""]]
 
 
+def short_types(app, what, name, obj, options, signature, returns) -> tuple | None:
+    """A dataclass has its annotations as texts, with a path for each type, which do not parse."""
+    if signature is None or "~" not in signature:
+        return None
+    return re.sub(r"~(?:\w+\.)*", "", signature), returns
+
+
 def setup(app) -> dict:
+    app.connect("autodoc-process-signature", short_types)
     app.connect("autodoc-process-docstring", example_first)
     return {"parallel_read_safe": True}
