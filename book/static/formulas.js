@@ -10,8 +10,9 @@ const formulas = (() => {
     "+": (a, b) => a + b, "-": (a, b) => a - b, "*": (a, b) => a * b, "/": (a, b) => a / b,
   };
   const SIGNS = {
-    "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "÷": "/", "^": "**", "²": "**2", "³": "**3",
-    "√": "sqrt ", "π": "pi",
+    "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", ":": "/",
+    "^": "**", "²": "**2", "³": "**3", "√": "sqrt ", "π": "pi", "η": "eta", "ρ": "rho",
+    "[": "(", "]": ")", "{": "(", "}": ")",
   };
   const BLANK = " \t\r\n\u00a0\u2009\u202f";
   const NUMBER = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:[eE][+-]?[0-9]+)?";
@@ -19,6 +20,8 @@ const formulas = (() => {
   const TOKEN = new RegExp(`${NUMBER}|${NAME}|\\*\\*|[-+*/()]`, "y");
   const UNREADABLE = "This is no formula that can be read: is a bracket or an operator missing?";
   const MORE = "Next: take a hint, `q.hint()`.";
+  const ROUNDED = 0.03; // so near, a number may be the right one with too few digits
+  const CLOSE = "Next: it is within 3% of the answer; if you have rounded, give more digits.";
 
   class FormulaError extends Error {}
 
@@ -26,7 +29,7 @@ const formulas = (() => {
   const isOperand = (token) => !["+", "-", "*", "/", "**", "(", ")"].includes(token);
   const isNumeral = (token) => "0123456789.".includes(token[0]);
 
-  function tokens(text) {
+  function tokens(text, names) {
     for (const [sign, plain] of Object.entries(SIGNS)) text = text.replaceAll(sign, plain);
     const found = [];
     let place = 0;
@@ -36,29 +39,47 @@ const formulas = (() => {
         continue;
       }
       TOKEN.lastIndex = place;
-      const token = TOKEN.exec(text)?.[0];
-      if (token === undefined) {
+      const match = TOKEN.exec(text)?.[0];
+      if (match === undefined) {
         if (/[0-9],[0-9]/.test(text)) {
           throw new FormulaError("Write numbers with a point, and without commas.");
+        }
+        if ("\\$".includes(text[place])) {
+          throw new FormulaError("Write it without LaTeX: `a/b` for `\\frac{a}{b}`, `a*b` for "
+            + "`a \\cdot b`, and no dollar signs.");
         }
         throw new FormulaError("A formula may have numbers, names, + - * / ^, brackets and "
           + `${Object.keys(FUNCTIONS).join(", ")}; nothing else.`);
       }
       const before = found.at(-1) ?? "(";
+      const [token, ...more] = apart(match, names);
+      if (more.length && ["/", "**"].includes(before)) { // is 1/pq meant as 1/(p*q), or as 1/p*q?
+        const [sign, product] = [before === "/" ? "/" : "^", [token, ...more].join("*")];
+        throw new FormulaError(`\`${sign}${match}\` can be read in two ways: write `
+          + `\`${sign}(${product})\` or \`${sign}${product}\`.`);
+      }
       const ends = before === ")" || (isOperand(before) && !(isFunction(before) && token === "("));
       const starts = token === "(" || (isOperand(token) && !(isNumeral(token) && isNumeral(before)));
       if (ends && starts) found.push("*");
       found.push(token);
-      place += token.length;
+      for (const name of more) found.push("*", name);
+      place += match.length;
     }
     return found;
+  }
+
+  // The names that are written together in a token: "pq" is p and q, unless it is a name.
+  function apart(token, names) {
+    if (names.includes(token) || isFunction(token)) return [token];
+    const known = [...names].sort((a, b) => b.length - a.length).join("|");
+    return new RegExp(`^(?:${known})+$`).test(token) ? token.match(new RegExp(known, "g")) : [token];
   }
 
   function parse(text, names) {
     if ([...text].length > LONGEST) {
       throw new FormulaError(`The formula is longer than ${LONGEST} characters.`);
     }
-    const rest = tokens(text.slice(text.lastIndexOf("=") + 1)).reverse();
+    const rest = tokens(text.slice(text.lastIndexOf("=") + 1), names).reverse();
     if (!rest.length) throw new FormulaError("There is no formula yet.");
     let depth = 0;
     const nextIs = (...wanted) => rest.length > 0 && wanted.includes(rest.at(-1));
@@ -167,7 +188,8 @@ const formulas = (() => {
       tree = parse(text.replace(/%+$/, ""), ["pi", "e"]);
     } catch {
       throw new FormulaError(
-        "This is no number: write one with a point, such as `0.25`, `2/3` or `50%`.");
+        "This is no number: write one with a point, without commas and without a unit, such as "
+        + "`0.25`, `2/3`, `50%` or `ln(2)`.");
     }
     const value = evaluate(tree, { pi: Math.PI, e: Math.E }) / (text.endsWith("%") ? 100 : 1);
     if (!Number.isFinite(value)) throw new FormulaError("A finite number is asked for.");
@@ -188,7 +210,9 @@ const formulas = (() => {
       return told(false, says ? `${gap}\n\n${says}` : gap);
     }
     gap ||= `${shown(value)} is too ${value > asked.answer ? "large" : "small"}.`;
-    return told(false, `${gap}\n\n${says ?? MORE}`);
+    const rounded = asked.within < ROUNDED
+      && Math.abs(value - asked.answer) <= ROUNDED * Math.abs(asked.answer);
+    return told(false, `${gap}\n\n${says ?? (rounded ? CLOSE : MORE)}`);
   }
 
   function judgeChoice(asked, answer) {

@@ -114,10 +114,6 @@ class Exercise:
         """An answer that is right, as `check` takes it."""
         raise NotImplementedError
 
-    def said(self, wrong: Wrong | None, fallback: str) -> Result:
-        """Not yet, with the misconception's message or another."""
-        return Result(False, wrong.says if wrong else f"{fallback}\n\n{MORE}")
-
     @property
     def how(self) -> str:
         """How it is answered, in Markdown."""
@@ -131,7 +127,12 @@ class Exercise:
 
 NOT_ATTEMPTED = Result(False, "Not attempted yet.", attempted=False)
 MORE = "Next: take a hint, `q.hint()`."
-NO_NUMBER = "This is no number: write one with a point, such as `0.25`, `2/3` or `50%`."
+NO_NUMBER = (
+    "This is no number: write one with a point, without commas and without a unit, such as "
+    "`0.25`, `2/3`, `50%` or `ln(2)`."
+)
+ROUNDED = 0.03  # so near, a number may be the right one with too few digits
+CLOSE = "Next: it is within 3% of the answer; if you have rounded, give more digits."
 
 
 def number(answer: Any) -> float:
@@ -217,7 +218,9 @@ class Number(Exercise):
             return Result(False, f"{gap}\n\n{wrong.says}" if wrong else gap)
         size = "large" if value > self.answer else "small"
         gap = gap or f"{shown(value)} is too {size}."
-        return self.said(Wrong(0, f"{gap}\n\n{wrong.says}") if wrong else None, gap)
+        rounded = self.within < ROUNDED and abs(value - self.answer) <= ROUNDED * abs(self.answer)
+        says = wrong.says if wrong else CLOSE if rounded else MORE
+        return Result(False, f"{gap}\n\n{says}")
 
 
 def filled(text: str, values: Mapping[str, float]) -> str:

@@ -19,8 +19,9 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
 OPERATORS: dict[str, Callable[[float, float], float]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv,
 }  # fmt: skip
-SIGNS = {"−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "÷": "/", "^": "**", "²": "**2",
-         "³": "**3", "√": "sqrt ", "π": "pi"}  # fmt: skip
+SIGNS = {"−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∗": "*", "÷": "/", "∕": "/", ":": "/",
+         "^": "**", "²": "**2", "³": "**3", "√": "sqrt ", "π": "pi", "η": "eta", "ρ": "rho",
+         "[": "(", "]": ")", "{": "(", "}": ")"}  # fmt: skip
 BLANK = " \t\r\n\u00a0\u2009\u202f"
 NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 NAME = r"[A-Za-z_\u0370-\u03ff][A-Za-z_0-9\u0370-\u03ff]*"
@@ -31,11 +32,11 @@ class FormulaError(ValueError):
     """A formula that cannot be read; the message is for who typed it."""
 
 
-def tokens(text: str) -> list[str]:
+def tokens(text: str, names: Sequence[str]) -> list[str]:
     """Numbers, names, operators and brackets, with the multiplications that are only meant.
 
-    "2p" is 2*p, "p(1-p)" is p*(1-p), "x y" is x*y; only the name of a function is not multiplied
-    by the bracket that follows it. Raises FormulaError for anything else in the text.
+    "2p" is 2*p, "p(1-p)" is p*(1-p), "x y" and "xy" are x*y; only the name of a function is not
+    multiplied by the bracket that follows it. Raises FormulaError for anything else in the text.
     """
     for sign, plain in SIGNS.items():
         text = text.replace(sign, plain)
@@ -49,16 +50,38 @@ def tokens(text: str) -> list[str]:
         if match is None:
             if re.search(r"[0-9],[0-9]", text):
                 raise FormulaError("Write numbers with a point, and without commas.")
+            if text[place] in "\\$":
+                raise FormulaError(
+                    "Write it without LaTeX: `a/b` for `\\frac{a}{b}`, `a*b` for `a \\cdot b`, "
+                    "and no dollar signs."
+                )
             raise FormulaError(
                 "A formula may have numbers, names, + - * / ^, brackets and "
                 f"{', '.join(FUNCTIONS)}; nothing else."
             )
-        token, before = match[0], found[-1] if found else "("
+        before = found[-1] if found else "("
+        token, *more = _apart(match[0], names)
+        if more and before in ("/", "**"):  # is 1/pq meant as 1/(p*q), or as 1/p*q?
+            sign, product = "/" if before == "/" else "^", "*".join([token, *more])
+            raise FormulaError(
+                f"`{sign}{match[0]}` can be read in two ways: write `{sign}({product})` or "
+                f"`{sign}{product}`."
+            )
         ends = before == ")" or (_operand(before) and not (before in FUNCTIONS and token == "("))
         starts = token == "(" or (_operand(token) and not (_numeral(token) and _numeral(before)))
         found += ["*", token] if ends and starts else [token]
+        for name in more:
+            found += ["*", name]
         place = match.end()
     return found
+
+
+def _apart(token: str, names: Sequence[str]) -> list[str]:
+    """The names that are written together in a token: "pq" is p and q, unless it is a name."""
+    if token in names or token in FUNCTIONS:
+        return [token]
+    known = "|".join(sorted(names, key=len, reverse=True))
+    return re.findall(known, token) if re.fullmatch(f"(?:{known})+", token) else [token]
 
 
 def _operand(token: str) -> bool:
@@ -75,10 +98,11 @@ def parse(text: str, names: Iterable[str]) -> Tree:
     """
     if len(text) > LONGEST:
         raise FormulaError(f"The formula is longer than {LONGEST} characters.")
-    found = tokens(text.rpartition("=")[2])  # "Var = p(1-p)" is meant as p(1-p)
+    names = list(names)
+    found = tokens(text.rpartition("=")[2], names)  # "Var = p(1-p)" is meant as p(1-p)
     if not found:
         raise FormulaError("There is no formula yet.")
-    reader = _Reader(found, list(names))
+    reader = _Reader(found, names)
     tree = reader.sum()
     if reader.rest:
         raise FormulaError(UNREADABLE)
