@@ -152,8 +152,11 @@
       this.stop.addEventListener("click", () => this.running.abort());
       const anew = element("button", { type: "button" }, "Begin again");
       anew.addEventListener("click", () => {
-        this.answer = this.asked.given;
-        this.inputs[0].focus();
+        if (this.busy) return;
+        // As if typed, so that it can be undone.
+        this.inputs[0].select();
+        document.execCommand("insertText", false, this.asked.given);
+        this.hush();
       });
       this.buttons.append(this.stop, anew);
     }
@@ -206,7 +209,8 @@
       this.running = new AbortController();
       let result;
       try {
-        const job = { ...this.asked, source };
+        // Code from other pages comes with blanks that Python does not read.
+        const job = { ...this.asked, source: source.replaceAll("\u00a0", " ") };
         result = await python.run(job, this.asked.seconds, this.running.signal);
       } catch (error) {
         result = { passed: false, read: false,
@@ -246,10 +250,14 @@
 
     clear() {
       this.answer = this.asked.form === "code" ? this.asked.given : "";
+      this.hush();
+      this.mark();
+    }
+
+    hush() {
       this.said.className = "said";
       this.said.replaceChildren();
       this.printed.hidden = true;
-      this.mark();
     }
 
     // ---- a prediction: what settles it is shown once an answer is given

@@ -286,8 +286,24 @@ def test_errors_name_the_readers_own_line(work):
     assert re.search(r"raises IndexError: .* in line 3", asked.give(FAULTY.format(name=name)))
     assert "there is Python alone" in asked.give(f"import numpy\ndef {name}(*given): pass")
     assert f"defines no {name}" in asked.give("x = 1")
+    assert "Next: type “ anew" in asked.give(f"def {name}(*given):\n    print(“given”)\n")
+    blanks = find(asked.key).code.strip().replace("    ", "\u00a0" * 4)
+    assert asked.give(blanks).startswith("Right.")
     deep = f"def {name}(*given):\n    return {name}(*given)\n"
     assert "in line 2" in asked.give(deep)
+
+
+def test_begun_again_the_message_is_gone_and_the_code_can_be_brought_back(work):
+    asked = work(FIRST[Code])
+    text = asked.section.locator("textarea")
+    given = text.input_value()
+    asked.give("print(1)")
+    asked.section.get_by_role("button", name="Begin again").click()
+    assert text.input_value() == given
+    assert asked.said.inner_text() == ""
+    assert not asked.section.locator(".printed").is_visible()
+    asked.page.keyboard.press("Control+z")
+    assert text.input_value() == "print(1)"
 
 
 def test_what_is_printed_is_shown_up_to_twenty_lines(work):

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from dropout.exercises.in_page import Coins, Itertools, Math
+from dropout.exercises.in_page import LACKING, Coins, Itertools, Math, remedy, zipped
 from dropout.exercises.probes import plausible
 
 
@@ -54,3 +54,29 @@ def test_the_modules_are_as_pythons():
     assert list(ours.repeat(1, 2)) == [1, 1]
     assert (Math().comb(7, 3), Math().prod([2, 3]), Math().sqrt(4)) == (35, 6, 2)
     assert Math().dist([0, 0], [3, 4]) == math.dist([0, 0], [3, 4])
+
+
+def test_zip_is_strict_where_that_is_asked():
+    assert list(zipped([1, 2], "ab", strict=True)) == list(zip([1, 2], "ab", strict=True))
+    assert list(zipped([1, 2], [3])) == [(1, 3)]
+    with pytest.raises(ValueError, match="different lengths"):
+        zipped([1, 2], [3], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "step"),
+    [
+        (SyntaxError(), 1, "mend that line"),
+        (SyntaxError(), 2, "type `–` anew in that line"),
+        (NameError(), 3, "type `“` anew in that line"),
+        (ValueError(), 2, "mend that line"),
+        (SyntaxError(), 4, LACKING),
+        (SyntaxError(), 9, "mend that line"),
+        (TypeError(), None, "give it the parameters"),
+        (AttributeError(), None, "keep the names"),
+    ],
+)
+def test_the_next_step_fits_the_error(error, line, step):
+    source = "def f(p)\n    q = 1 – p\n    print(“q”)\n    return [*a, q]"
+    found = remedy(error, line, source)
+    assert found == step or (step != "mend that line" and found.startswith(step))

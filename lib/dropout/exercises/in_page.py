@@ -13,6 +13,8 @@ from dropout.exercises.probes import Broken, Watched, compose, copied, judge, sh
 ANSWER = "answer"  # the name of the reader's source in tracebacks
 KEY = 20260114  # where the coins begin in a check
 NO_LIBRARY = "use lists and `random`; with NumPy and PyTorch it can be worked in the notebook"
+LACKING = "mend that line; the page's Python lacks `match` and `[*a, b]`, which the notebook has"
+TYPESET = "“”„‘’‚–—−×·"  # signs of typeset text, which come with code that was pasted
 
 
 class Coins:
@@ -150,6 +152,16 @@ class Math:
         return value
 
 
+def zipped(*sources, strict=False):
+    """`zip` with its `strict`, which MicroPython's lacks."""
+    if not strict:
+        return zip(*sources)
+    lists = [list(source) for source in sources]
+    if len({len(each) for each in lists}) > 1:
+        raise ValueError("zip() arguments have different lengths")
+    return zip(*lists)
+
+
 def modules():
     """What the page adds to MicroPython's modules."""
     coins = Coins(KEY)
@@ -188,7 +200,7 @@ def judged(job):
         gap, step = error.args
         broken, held = "\n" + gap, []
     except (Exception, SystemExit) as error:
-        gap, step = fault(error, watched)
+        gap, step = fault(error, watched, job["source"])
         broken, held = "\n" + gap, []
     if broken is None:
         return True, (compose("", "", held, "") + "\n\n" + job["after"]).strip()
@@ -197,7 +209,7 @@ def judged(job):
 
 def defined(source, name):
     """The function or class that a source defines under a name."""
-    space = {"__name__": ANSWER}
+    space = {"__name__": ANSWER, "zip": zipped}
     exec(compile(source + "\n", ANSWER, "exec"), space)
     if not callable(space.get(name)):
         raise Broken(f"Your code defines no `{name}`.", "keep the name that is asked for")
@@ -214,14 +226,15 @@ def plain(value):
     return float(value)
 
 
-def fault(error, watched):
+def fault(error, watched, source):
     """The gap and the next step for an error of the reader's code."""
     called = f"`{watched.text}`" if watched else "Your code"
     words = " ".join(str(error).split())
     words = words if len(words) <= 150 else words[:150] + "…"
     name = type(error).__name__
     if isinstance(error, ImportError):
-        return f"{called} raises `{name}: {words}`: in the page there is Python alone.", NO_LIBRARY
+        alone = "in the page there is Python alone, with `math`, `random` and `itertools`"
+        return f"{called} raises `{name}: {words}`: {alone}.", NO_LIBRARY
     line = line_of(error)
     if line is None and watched and not watched.inside:
         return (
@@ -230,8 +243,21 @@ def fault(error, watched):
         )
     where = f" in line {line}{' of your code' if watched else ''}" if line else ""
     said = f"`{name}: {words}`" if words else f"`{name}`"
-    step = "mend that line" if line else "give it the parameters that the question names"
-    return f"{called} raises {said}{where}.", step
+    return f"{called} raises {said}{where}.", remedy(error, line, source)
+
+
+def remedy(error, line, source):
+    """The next step for an error in a line of the reader's source, or in none."""
+    if line is None:
+        if isinstance(error, AttributeError):
+            return "keep the names that are asked for"
+        return "give it the parameters that the question names"
+    text = (source.split("\n") + [""] * line)[line - 1]
+    odd = [sign for sign in TYPESET if sign in text]
+    if odd and isinstance(error, (SyntaxError, NameError)):
+        return f"type `{odd[0]}` anew in that line: it is a sign of typeset text, and not Python's"
+    lacking = isinstance(error, SyntaxError) and ("*" in text or "match " in text)
+    return LACKING if lacking else "mend that line"
 
 
 def line_of(error):

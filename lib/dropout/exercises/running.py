@@ -151,7 +151,11 @@ def fault(error: BaseException, watched: Any) -> tuple[str, str]:
     where = f" in line {line} of your code" if line else ""
     name = type(error).__name__
     said = f"`{name}: {words}`" if words else f"`{name}`"
-    step = "mend that line" if line else "give it the parameters that the question names"
+    step = "give it the parameters that the question names"
+    if line:
+        step = "mend that line"
+    elif isinstance(error, AttributeError):
+        step = "keep the names that are asked for"
     return f"{called(watched)} raises {said}{where}.", step
 
 
