@@ -509,6 +509,8 @@ needs no masks at all; or let the function call itself, with the first input kep
             Slip("zip(mask, w, x)) + b", "zip(mask, w, x)) + b / q",
                  "You scale the bias. Nothing of it is dropped, so that nothing has to be made up "
                  "for."),
+            Slip("zip(mask, w, x)) + b", "zip(mask, w, x))",
+                 "The bias is missing: it is added to the sum under every mask."),
             Slip("chance * sigmoid(s)\n    return total", "chance * s\n    return sigmoid(total)",
                  "You average the sums, and then apply the sigmoid. That is weight scaling, the "
                  "geometric mean. Here each sub-network answers first."),

@@ -35,6 +35,8 @@ standard deviation, 1.5, is half of the activation, however large that is.
             Wrong(1.44, "That is the variance of vanilla dropout, $pq\\,h^2$. The factor $1/q$ on "
                         "survivors makes it $1/q^2$ times as large."),
             Wrong(1.5, "That is the standard deviation, the root of what is asked for."),
+            Wrong(3.75, "That is what a survivor sends. How far is that from the mean, and how "
+                        "often?"),
             Wrong(36, "You have $q/p$ for $p/q$. At a small drop rate the noise must be small."),
             Wrong(1.8, "Your sum has the squared distance of the dropped case alone. The survivor "
                        "is not at its mean either: it sends 3.75, and not 3."),

@@ -311,6 +311,8 @@ qv$ the same penalty is $\frac pq \lVert w \rVert^2$.
             Wrong("p (1-p)", "That is the factor of $\\lVert v \\rVert^2$. An optimiser that adds "
                              "$\\lambda v$ to the gradient has $\\frac\\lambda2 \\lVert v "
                              "\\rVert^2$ for a penalty."),
+            Wrong("p (1-p)/2", "You halved where you should double: it is $\\frac\\lambda2$ that "
+                               "stands before $\\lVert v \\rVert^2$."),
             Wrong("2 p/(1-p)", "That is for the weights $w$ of inverted dropout. Here nothing is "
                                "divided by $q$, and the weights $v = w/q$ are larger."),
             Wrong("p/(1-p)", "That is for inverted weights and a penalty that is written as "

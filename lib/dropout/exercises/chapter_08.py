@@ -134,6 +134,8 @@ with mean 0 has $k = 1/(\pi - 1) \approx 0.47$.
                                  "square of the unit, which has both."),
             Wrong("1/(1 + p(1 + k))", "A coin $m$ has the variance $pq$; the scaled coin $m/q$ has "
                                       "more. You have used $p$ for it."),
+            Wrong("1/(1 + p k)", "At $k = 0$ that is 1: no shift at all. But the masks multiply "
+                                 "the spread of a unit of mean 0 as well."),
             Wrong("(1 + p k)/(1 - p)", "That is upside down: the variance in training over that in "
                                        "evaluation. It would be above 1."),
             Wrong("p(1 + k)/(1 + p k)", "That is what the masks add, as a share of the variance in "
