@@ -1,6 +1,6 @@
 """Chapter 03, inverted scaling."""
 
-from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Slip, Wrong
+from dropout.exercises.forms import RATES, Choice, Code, Exercise, Formula, Number, Slip, Wrong
 from dropout.exercises.probes import close, expect, mean, plausible, saw
 
 EXERCISES: list[Exercise] = []
@@ -118,7 +118,6 @@ average. Biases and the weights that no dropout feeds have seen nothing of it, a
 
 # ---- formulas -----------------------------------------------------------------------------------
 
-RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)
 
 EXERCISES.append(
     Formula(

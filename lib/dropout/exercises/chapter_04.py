@@ -1,6 +1,6 @@
 """Chapter 04, ensembles."""
 
-from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Slip, Wrong
+from dropout.exercises.forms import RATES, Choice, Code, Exercise, Formula, Number, Slip, Wrong
 from dropout.exercises.probes import close, expect, saw, shape, shown
 
 EXERCISES: list[Exercise] = []
@@ -166,7 +166,6 @@ that.
     )
 )  # fmt: skip
 
-RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)
 
 EXERCISES.append(
     Formula(

@@ -2,7 +2,17 @@
 
 import math
 
-from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Open, Slip, Wrong
+from dropout.exercises.forms import (
+    RATES,
+    Choice,
+    Code,
+    Exercise,
+    Formula,
+    Number,
+    Open,
+    Slip,
+    Wrong,
+)
 from dropout.exercises.probes import Broken, close, expect, mean, plausible, saw, shape, shown
 
 EXERCISES: list[Exercise] = []
@@ -126,7 +136,6 @@ one to the mean. Only at $p = \frac12$ are both sides one standard deviation awa
 
 # ---- formulas -----------------------------------------------------------------------------------
 
-RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)
 
 EXERCISES.append(
     Formula(

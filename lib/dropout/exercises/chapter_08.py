@@ -1,6 +1,16 @@
 """Chapter 08, batch norm and dropout."""
 
-from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Open, Slip, Wrong
+from dropout.exercises.forms import (
+    RATES,
+    Choice,
+    Code,
+    Exercise,
+    Formula,
+    Number,
+    Open,
+    Slip,
+    Wrong,
+)
 from dropout.exercises.probes import close, expect, flat, plausible, saw, shown
 
 EXERCISES: list[Exercise] = []
@@ -97,7 +107,6 @@ $\frac23$. To check by hand: in training the unit sends 0 except on the third im
     )
 )  # fmt: skip
 
-RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)
 
 EXERCISES.append(
     Formula(

@@ -1,6 +1,16 @@
 """Chapter 09, why dropout helps."""
 
-from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Open, Slip, Wrong
+from dropout.exercises.forms import (
+    RATES,
+    Choice,
+    Code,
+    Exercise,
+    Formula,
+    Number,
+    Open,
+    Slip,
+    Wrong,
+)
 from dropout.exercises.probes import close, expect, plausible, saw
 
 EXERCISES: list[Exercise] = []
@@ -89,7 +99,6 @@ variance over the masks is $1 \cdot (25 + 16) = 41$.
     )
 )  # fmt: skip
 
-RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)
 
 EXERCISES.append(
     Formula(

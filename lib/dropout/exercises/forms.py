@@ -22,6 +22,7 @@ from dropout.exercises.probes import shown
 
 MOST_WORDS = 160  # of a message
 KEY = 20260114  # where the global generators begin in a check
+RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95)  # where formulas are tried
 COINS = 4  # sets of coins that the gallery of a question on code is tried with
 
 
