@@ -3,6 +3,7 @@
 import contextlib
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -127,6 +128,35 @@ def test_in_another_thread_too(quick, answer):
     thread.join(60)
     assert "does not end within 0.3 seconds" in said[0]
     assert said[1:] == ["lives"]
+
+
+PROFILED = """
+import sys, threading, time
+from dropout.exercises import running
+
+def never():
+    while True:
+        pass
+
+def stopped():
+    for body in (never, lambda: None, lambda: time.sleep(0.05)):
+        try:
+            running.limited(body, 0.05)
+        except running.TimeUp:
+            pass
+
+thread = threading.Thread(target=stopped)
+thread.start()
+thread.join()
+sys.setprofile(lambda *event: None)
+print(sum(map(int, "12")))
+"""
+
+
+def test_a_stop_in_another_thread_leaves_nothing_pending():
+    # An exception that Python is never rid of has it wait for ever under a profiler.
+    done = subprocess.run([sys.executable, "-c", PROFILED], capture_output=True, timeout=120)
+    assert done.stdout == b"3\n", done.stderr
 
 
 def test_what_swallows_every_error_is_stopped_once_it_listens(quick):

@@ -20,6 +20,7 @@ from dropout.exercises.probes import Broken, Watched, copied, shown
 OURS = __file__.rpartition("exercises")[0]
 # What PyTorch says where a module's own `__init__` does not call that of `Module`.
 NO_INIT = re.compile(r"before Module\.__init__\(\)|no attribute '_(modules|parameters|\w+_hooks)'")
+PATIENCE = 10  # times that a thread is asked to stop
 AGAIN = 0.2  # seconds after which an answer that survives its time limit is stopped again
 
 
@@ -31,65 +32,62 @@ def limited(body: Callable[[], Any], seconds: float) -> Any:
     """What the body returns. Raises TimeUp in it after `seconds`, and nothing once it has ended.
 
     By the alarm clock where this is the main thread of a system that has one, which also ends a
-    sleep; elsewhere by an exception that Python delivers at the thread's next step.
+    sleep. Elsewhere the body has a thread of its own, in which Python raises TimeUp at its next
+    step; one that does not listen is left behind.
     """
-    main = threading.current_thread() is threading.main_thread()
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+        return _under_alarm(body, seconds)
+    return _in_a_thread(body, seconds)
+
+
+def _under_alarm(body: Callable[[], Any], seconds: float) -> Any:
     over = False  # no ring is heard any more
-    clock = (Alarm if main and hasattr(signal, "setitimer") else OtherThread)(lambda: not over)
+    before = signal.getsignal(signal.SIGALRM) or signal.SIG_DFL
+
+    def ring(*_: Any) -> None:
+        if not over:
+            raise TimeUp
+
     # A ring in the middle of the inner `finally` is the last for AGAIN seconds: the outer one runs.
     try:
         try:
-            clock.start(seconds)
+            signal.signal(signal.SIGALRM, ring)
+            signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
             return body()
         finally:
             over = True
     finally:
-        clock.stop()
-
-
-class Alarm:
-    """The alarm clock of the system, which rings in the main thread."""
-
-    def __init__(self, heard: Callable[[], bool]):
-        self.heard, self.before = heard, signal.getsignal(signal.SIGALRM) or signal.SIG_DFL
-
-    def ring(self, *_: Any) -> None:
-        if self.heard():
-            raise TimeUp
-
-    def start(self, seconds: float) -> None:
-        signal.signal(signal.SIGALRM, self.ring)
-        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
-
-    def stop(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self.before)
+        signal.signal(signal.SIGALRM, before)
 
 
-class OtherThread:
-    """A thread that watches the time, and has Python raise TimeUp in the one that made it."""
+def _in_a_thread(body: Callable[[], Any], seconds: float) -> Any:
+    found: dict[str, Any] = {}
+    over, lock = threading.Event(), threading.Lock()
 
-    def __init__(self, heard: Callable[[], bool]):
-        self.heard, self.target = heard, threading.get_ident()
-        self.done, self.lock = threading.Event(), threading.Lock()
+    def run_body() -> None:
+        try:
+            found["value"] = body()
+        except BaseException as error:
+            found["error"] = error
+        finally:
+            with lock:
+                over.set()
 
-    def throw(self, error: Any) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.target), error)
-
-    def watch(self, seconds: float) -> None:
-        while not self.done.wait(seconds):
-            with self.lock:
-                if self.heard() and not self.done.is_set():
-                    self.throw(ctypes.py_object(TimeUp))
-            seconds = AGAIN
-
-    def start(self, seconds: float) -> None:
-        threading.Thread(target=self.watch, args=[seconds], daemon=True).start()
-
-    def stop(self) -> None:
-        with self.lock:
-            self.done.set()
-            self.throw(None)  # one that is thrown but not yet delivered
+    thread = threading.Thread(target=run_body, daemon=True)
+    thread.start()
+    for wait in (seconds, *[AGAIN] * PATIENCE):
+        if over.wait(wait):
+            break
+        with lock:  # a thread that is over could not take it, and Python would never forget it
+            if not over.is_set():
+                target = ctypes.c_ulong(thread.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(target, ctypes.py_object(TimeUp))
+    else:
+        raise TimeUp
+    if "error" in found:
+        raise found["error"]
+    return found["value"]
 
 
 @contextlib.contextmanager
