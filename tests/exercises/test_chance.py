@@ -44,6 +44,20 @@ def test_the_power_is_what_it_says(exercise):
 
 
 @named(CODE)
+def test_a_check_has_at_most_ten_statistical_properties(exercise, monkeypatch):
+    """So that one of them refuses a right answer with a chance of at most 10^-6."""
+    asked = []
+    space = exercise.check.__globals__
+    if "plausible" in space:
+        counted = lambda *trials: asked.append(trials) or probes.plausible(*trials)  # noqa: E731
+        monkeypatch.setitem(space, "plausible", counted)
+    for source in (exercise.code, *exercise.alike):
+        asked.clear()
+        assert exercise.tried(exercise.made(source))[0] is None
+        assert len(asked) * probes.FALSE_ALARM <= 1e-6
+
+
+@named(CODE)
 def test_a_right_answer_is_never_refused_with_fresh_coins(exercise):
     """A check may refuse a right one with a chance of 10^-6; in a thousand, none is refused."""
     answers = [exercise.made(source) for source in (exercise.code, *exercise.alike)]

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from nbformat import writes
@@ -91,6 +92,35 @@ def test_what_is_not_asked_by_its_name_in_full(marked, tmp_path):
     assert [(row["exercise"], row["passed"], row["trouble"]) for row in rows] == [
         ("03.1", "yes", ""), ("03.2", "no", ""), ("own", "yes", ""),
     ]  # fmt: skip
+
+
+def test_a_record_that_a_notebook_spoils_costs_no_other_its_row(marked, tmp_path):
+    spoils = notebook(
+        tmp_path / "spoils.ipynb",
+        IMPORT + 'q = exercise("03.2")',
+        "import os, pathlib\npathlib.Path(os.environ['DROPOUT_STATE']).write_text('[1')",
+    )
+    good = notebook(tmp_path / "good.ipynb", IMPORT + 'q = exercise("03.1")', "q.check(8)")
+    rows = marked(spoils, good)
+    assert [(row["passed"], row["trouble"]) for row in rows] == [
+        ("no", "its record is damaged"), ("yes", ""),
+    ]  # fmt: skip
+
+
+def test_what_a_notebook_starts_is_ended_with_it(marked, tmp_path):
+    starts = notebook(
+        tmp_path / "starts.ipynb",
+        IMPORT + 'q = exercise("03.1")',
+        "q.check(8)",
+        "import subprocess\nchild = subprocess.Popen(['sleep', '1000'])\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))",
+        "child.wait()",
+    )
+    rows = marked(starts, seconds=15)
+    assert (rows[0]["passed"], rows[0]["trouble"]) == ("yes", "stopped after 15 seconds")
+    pid = int((tmp_path / "pid").read_text())
+    stat = Path(f"/proc/{pid}/stat")
+    assert not stat.exists() or stat.read_text().split()[2] == "Z"
 
 
 def test_the_table_goes_into_a_file(tmp_path):

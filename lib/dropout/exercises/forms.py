@@ -13,6 +13,7 @@ import math
 import random
 import re
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -72,7 +73,7 @@ class Slip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exercise:
+class Exercise(ABC):
     """What exercises of all kinds have.
 
     - `id`: Chapter and number in it, "03.2".
@@ -108,17 +109,17 @@ class Exercise:
         except formulas.FormulaError as error:
             return Result(False, str(error))
 
-    def _judge(self, answer: Any) -> Result:
-        raise NotImplementedError
+    @abstractmethod
+    def _judge(self, answer: Any) -> Result: ...
 
+    @abstractmethod
     def right(self) -> Any:
         """An answer that is right, as `check` takes it."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def how(self) -> str:
         """How it is answered, in Markdown."""
-        raise NotImplementedError
 
     @property
     def start(self) -> str:
@@ -275,8 +276,8 @@ class Formula(Exercise):
     """A question whose answer is a formula; every equal form passes.
 
     - `answer`: The formula.
-    - `names`: The values that each name of it is tried at, a dozen or so: point k takes the k-th
-      value of each, from the start again where a name has fewer.
+    - `names`: The values that each name of it is tried at, a dozen or so; a name with fewer goes
+      through them again, in another order.
     - `also`: What else a reader may write, and what it stands for: {"q": "1 - p"}.
     - `equal`: Other forms of the answer, which must pass.
     """

@@ -4,10 +4,12 @@ Each notebook runs in a process of its own, which is ended at a time limit. It i
 that runs there, with the rights of who marks it.
 """
 
+import contextlib
 import csv
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,20 +80,34 @@ def run(notebook: Path, seconds: float) -> tuple[state.State, str]:
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "state.json"
         settings = {"DROPOUT_STATE": str(kept), "MPLBACKEND": "agg", "IPYTHONDIR": folder}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dropout.exercises.grading", str(notebook.absolute())],
+            cwd=notebook.absolute().parent,
+            env=os.environ | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # no pipe, which a process that it starts could hold open
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "dropout.exercises.grading", str(notebook.absolute())],
-                cwd=notebook.absolute().parent,
-                env=os.environ | settings,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=seconds,
-                check=False,
-            )
-            trouble = f"ended with status {done.returncode}" if done.returncode else ""
+            status = process.wait(seconds)
+            trouble = f"ended with status {status}" if status else ""
         except subprocess.TimeoutExpired:
             trouble = f"stopped after {seconds:g} seconds"
-        return (json.loads(kept.read_text("utf-8")) if kept.is_file() else {}), trouble
+        finally:
+            end(process)
+        found = state.parsed(kept) if kept.is_file() else {}
+        return found or {}, trouble if found is not None else "its record is damaged"
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a process, and what it has started where the system knows of it."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):  # all are gone
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
 
 
 def grade(notebooks: Iterable[Path], seconds: float, out: TextIO) -> None:

@@ -29,15 +29,13 @@ def read() -> State:
     """The state; an empty one where there is none. A damaged file is set aside, with a word."""
     file = path()
     try:
-        state = json.loads(file.read_text("utf-8"))
+        state = parsed(file)
     except FileNotFoundError:
         return {}
     except OSError as error:
         warnings.warn(f"what you have solved cannot be read: {error}", stacklevel=3)
         return {}
-    except ValueError:
-        state = None
-    if not _well_formed(state):
+    if state is None:
         aside = file.with_name(f"{file.name}.damaged")
         try:
             file.replace(aside)
@@ -51,8 +49,14 @@ def read() -> State:
     return state
 
 
-def _well_formed(state: Any) -> bool:
-    return isinstance(state, dict) and all(isinstance(row, dict) for row in state.values())
+def parsed(file: Path) -> State | None:
+    """What a file holds; None where that is no state. Raises OSError where it cannot be read."""
+    try:
+        state = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        return None
+    well_formed = isinstance(state, dict) and all(isinstance(row, dict) for row in state.values())
+    return state if well_formed else None
 
 
 def change(update: Callable[[State], None]) -> None:
