@@ -372,6 +372,18 @@ class OldDropout(nn.Module):
         return self.b(h)
 
 
+class KeepsAllInEvaluation(nn.Module):
+    """Tosses coins in both modes, and in evaluation none of them can drop."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(12, 4)
+
+    def forward(self, x):
+        keep = 0.8 if self.training else 1.0
+        return self.layer(x * (torch.rand_like(x) < keep) / keep)
+
+
 class Checkpointed(nn.Module):
     def __init__(self, reentrant):
         super().__init__()
@@ -552,6 +564,7 @@ SOUND = {
     "denoising autoencoder": (DenoisingAutoencoder, lambda: (features(8, 12),), {}),
     "word dropout": (WordDropout, lambda: (tokens(8, 7),), {}),
     "packed": (BiLSTM, lambda: (tokens(4, 7), torch.tensor([7, 6, 2, 5])), {}),
+    "keeps all in evaluation": (KeepsAllInEvaluation, lambda: (features(8, 12),), {}),
     "paper of 2014": (OldDropout, lambda: (features(8, 12),), {}),
     "checkpointed": (lambda: Checkpointed(False), lambda: (features(8, 12),), {}),
     "checkpointed, reentrant": (lambda: Checkpointed(True), lambda: (features(8, 12),), {}),

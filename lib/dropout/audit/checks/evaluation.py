@@ -39,6 +39,8 @@ def _sites(case: Case) -> Iterator[Finding]:
     """Dropout that acts."""
     apart, differ = _apart(case)
     for _, site in case.acting(case.evaluation):
+        if site.custom and site.mask is not None and bool(site.mask.ne(0).all()):
+            continue  # coins are tossed, and all are kept: a keep probability of 1, say
         p, layer = rate(site), site.place.layer
         at = "" if p is None else f" at rate {number(p)}"
         yield found(
