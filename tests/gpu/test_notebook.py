@@ -62,6 +62,11 @@ def test_an_error_ends_the_notebook_and_is_named(tmp_path):
     ]
 
 
+def test_the_cells_of_exercises_are_left_out(tmp_path):
+    report = compared(tmp_path, cell("1 / 0", "", "exercise"), cell("print(2)", "2\n"))
+    assert (report["cells"], report["run"], report["differences"]) == (1, 1, [])
+
+
 def test_tensors_made_in_any_way_draw_what_a_plain_process_draws(tmp_path):
     code = """
 import numpy as np, torch
