@@ -337,6 +337,7 @@
     const button = element("button", { type: "button", className: "forget" },
       "Forget my answers on this page");
     button.addEventListener("click", () => {
+      if (!confirm("Forget your answers on this page? They cannot be brought back.")) return;
       remember((all) => exercises.forEach((each) => delete all[each.asked.id]));
       exercises.forEach((each) => each.clear());
     });
