@@ -3,6 +3,7 @@ in a signature are named without their modules.
 """
 
 import re
+from dataclasses import is_dataclass
 from itertools import groupby, pairwise
 
 
@@ -25,7 +26,7 @@ def example_first(app, what, name, obj, options, lines) -> None:
 
 def short_types(app, what, name, obj, options, signature, returns) -> tuple | None:
     """A dataclass has its annotations as texts, with a path for each type, which do not parse."""
-    if signature is None or "~" not in signature:
+    if signature is None or not is_dataclass(obj):
         return None
     return re.sub(r"~(?:\w+\.)*", "", signature), returns
 
