@@ -36,6 +36,10 @@ class SelfAttending(torch.nn.Module):
 LIVES = {
     "AlphaDropout": (nn.AlphaDropout, partial(features, 4, 5)),
     "Attention": (SelfAttending, partial(features, 4, 5, 6)),
+    "ConcreteDropout": (
+        lambda: nn.ConcreteDropout(torch.nn.Conv1d(4, 6, 3), 0.5),
+        partial(features, 4, 4, 9),
+    ),
     "DropBlock2d": (lambda: nn.DropBlock2d(0.5, 2), partial(features, 4, 3, 6, 6)),
     "DropConnect": (
         lambda: nn.DropConnect(torch.nn.Conv1d(4, 6, 3, groups=2), per_example=True),

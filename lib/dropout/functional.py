@@ -3,6 +3,7 @@
 from dropout.layers.alpha import alpha_dropout, feature_alpha_dropout
 from dropout.layers.attention import attention
 from dropout.layers.bernoulli import dropout
+from dropout.layers.concrete import concrete_dropout
 from dropout.layers.drop_path import drop_path
 from dropout.layers.dropblock import drop_block2d
 from dropout.layers.dropconnect import drop_connect
@@ -16,6 +17,7 @@ from dropout.layers.uout import uout
 __all__ = [
     "alpha_dropout",
     "attention",
+    "concrete_dropout",
     "drop_block2d",
     "drop_connect",
     "drop_path",

@@ -8,6 +8,7 @@ from dropout.layers.attention import (
     TransformerEmbedding,
 )
 from dropout.layers.bernoulli import Dropout
+from dropout.layers.concrete import ConcreteDropout
 from dropout.layers.drop_path import DropPath, StochasticDepth
 from dropout.layers.dropblock import DropBlock2d
 from dropout.layers.dropconnect import DropConnect
@@ -20,6 +21,7 @@ from dropout.layers.uout import Uout
 __all__ = [
     "AlphaDropout",
     "Attention",
+    "ConcreteDropout",
     "DropBlock2d",
     "DropConnect",
     "DropPath",

@@ -221,6 +221,27 @@ def gaussian_dropout(
     return x * (1 + (p / (1 - p)) ** 0.5 * standard_normal(key, x.shape, shard))
 
 
+def concrete_dropout(
+    x: Float64[np.ndarray, "*shape"],
+    logit: Float64[np.ndarray, "*rates"],
+    temperature: float = 0.1,
+    training: bool = True,
+    *,
+    shared: Sequence[int] = (),
+    key: MaskKey,
+    shard: Shard | None = None,
+) -> Float64[np.ndarray, "*shape"]:
+    """x (1 - z) / (1 - p), z a relaxed coin of rate p = sigmoid(logit): Gal et al. (2017)."""
+    if not training:
+        return x
+    whole, start = place(x.shape, shard, shared)
+    shape = tuple(1 if n == 1 else m for n, m in zip(whole, x.shape, strict=True))
+    uniform = (2 * words(key, *runs(shape, Shard(whole, start))) + 1) / 2**33
+    noise = np.log(uniform / (1 - uniform)).reshape(shape)
+    z = 1 / (1 + np.exp(-(logit + noise) / temperature))
+    return x * (1 - z) * (1 + np.exp(logit))
+
+
 def standard_normal(
     key: MaskKey, shape: tuple[int, ...], shard: Shard | None = None
 ) -> Float64[np.ndarray, "..."]:

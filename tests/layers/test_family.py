@@ -82,7 +82,7 @@ VARIANTS = [
     Variant("uout", (5, 9), nn.Uout, drops=False),
 ]
 # What takes more than one tensor, or tokens, has tests of its own.
-OTHERS = {"attention", "drop_connect", "embedding_dropout", "word_dropout"}
+OTHERS = {"attention", "concrete_dropout", "drop_connect", "embedding_dropout", "word_dropout"}
 DROPPING = [v for v in VARIANTS if v.drops]
 every_variant = pytest.mark.parametrize("v", VARIANTS, ids=str)
 every_dropping = pytest.mark.parametrize("v", DROPPING, ids=str)
