@@ -1,7 +1,7 @@
 """Dropout of elements, channels and blocks between convolutions: each arm tuned, on photographs.
 
-CIFAR-10, 4,000 images for training. `python -m dropout.experiments.shared_coins` needs the data
-(see `dropout.training.data.cifar10`) and some ten minutes of one core; the result is stored as
+CIFAR-10, 3,000 images for training. `python -m dropout.experiments.shared_coins` needs the data
+(see `dropout.training.data.cifar10`) and some five minutes of one core; the result is stored as
 "shared_coins". Each arm is kept as it is done, in a file beside the result: a study that is stopped
 goes on where it was, with the same result.
 """
@@ -21,9 +21,9 @@ from dropout.training.data import Images
 from dropout.training.loops import evaluate, train_epoch
 from dropout.training.seeds import seed, seeds
 
-TRAIN = 4000
+TRAIN = 3000
 RATES = (0.1, 0.3)
-LRS, WIDER, BUDGET, STEP, BATCH = (0.01, 0.03), 3, 16, 2, 100
+LRS, WIDER, BUDGET, STEP, BATCH = (0.01, 0.03), 3, 12, 2, 100
 TUNING_SEED, SEEDS = seed(100), seeds(3)
 CONTROL = seeds(3, first=3)  # without dropout once more: how far does an arm differ from itself?
 KINDS: dict[str, Callable[[float], nn.Module]] = {
