@@ -275,7 +275,7 @@ def masks(steps, n, p, seed):
 """,
         ],
         check=check_masks,
-        power="1000 coins at 0.25: a rate off by 0.11 is found 99 times in 100; equal masks are "
+        power="1000 coins at 0.25: a rate off by 0.12 is found 99 times in 100; equal masks are "
               "found for certain",
         in_page=True,
         harmless={
@@ -513,7 +513,7 @@ class Network(nn.Module):
         ],
         check=check_network,
         takes="object",
-        power="25600 coins at 0.25: a rate off by 0.02 is found 99 times in 100",
+        power="25600 coins at 0.25: a rate off by 0.025 is found 99 times in 100",
         hints=[
             "What is the default of `training` in `F.dropout`?",
             "It is True, in every mode. The module knows its mode as `self.training`.",
