@@ -99,6 +99,7 @@ PRECISION, DROPOUT = bayes.precision, reference.dropout
 PROCEDURE, SCALING, RIDGE = "02_procedure", "03_inverted_scaling", "07_ridge_equivalence"
 ENSEMBLES, NOISE, MC = "04_ensembles", "05_noise_variance", "06_mc_dropout"
 OVERFITTING, TENSION, WHY = "01_overfitting", "08_batch_norm_tension", "09_why_it_helps"
+SCALE = "16_gpu_and_scale"
 PENALTY, SHIFT = "dropout.theory.penalties", "dropout.theory.variance_shift"
 RIVALS = [
     Rival("intro", "", "unscaled", rivals.unscaled),
@@ -209,6 +210,29 @@ RIVALS = [
           change=((".argsort(1)", ".argsort(1) * 0 + np.arange(6)"),)),
     Rival(WHY, "small-version", "formula without its penalty",
           patch=(("dropout.experiments.why_it_helps.noise_variance", lambda p: 0.0),)),
+    Rival(SCALE, "rounds", "four rounds",
+          change=(("range(rounds)", "range(min(rounds, 4))"),)),
+    Rival(SCALE, "elsewhere", "a stream", scale_rounded_first),
+    Rival(SCALE, "bytes", "a mask that is kept", scale_rounded_first),
+    Rival(SCALE, "checkpoint-safe", "a stream", scale_rounded_first),
+    Rival(SCALE, "data-parallel", "no rows told",
+          change=(("if told else None", "if told is None else None"),)),
+    Rival(SCALE, "one-seed-derived", "the mask's part of two ranks apart",
+          change=(('"alike": q / q**2 * mu**2', '"alike": mu**2'),)),
+    Rival(SCALE, "one-seed-enumerated", "all noise R times",
+          change=(("(A + C) / 2 + B", "A + B + C"),)),
+    Rival(SCALE, "one-seed-sampled", "unscaled", rivals.unscaled),
+    Rival(SCALE, "one-seed-sampled", "ranks average out the mask",
+          change=(("else B)", "else B / ranks)"),)),
+    Rival(SCALE, "same-mask-chance", "kept in both alone",
+          change=(("((1 - keep) ** 2 + keep**2) ** n", "(keep**2) ** n"),)),
+    Rival(SCALE, "tensor-parallel", "one seed for all",
+          change=(("shard=Part(whole, start)", "shard=None"),)),
+    Rival(SCALE, "smollm", "coins shared after all",
+          change=(('"weights alike": {"weights_alike": True},',
+                   '"weights alike": {"weights_alike": True, "masks_alike": True},'),)),
+    Rival(SCALE, "groups-of-four", "a test that sees nothing",
+          change=(("abs(pair - p * p) < 0.01", "abs(pair - p * p) < 1"),)),
 ]  # fmt: skip
 
 
