@@ -12,7 +12,8 @@ import torch
 from scipy.special import expit
 from torch.optim.swa_utils import update_bn
 
-from dropout import bayes, reference
+from dropout import bayes, functional, reference
+from dropout import nn as dropout_nn
 from dropout.theory import penalties, variance_shift
 from dropout.training import loops
 from tests import rivals
@@ -53,6 +54,42 @@ def quadratic_for_exact(x, y, w, b, p):
 def off_by_q_squared(weight_decay, length_scale, q, n, **options):
     """The precision of the paper's vanilla dropout, for weights of inverted dropout."""
     return q**2 * PRECISION(weight_decay, length_scale, q, n, **options)
+
+
+def renormalised_attention(queries, keys, values, p, key=None):
+    """The kept weights divided by their sum."""
+    weights = (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1)
+    kept = torch.nn.functional.dropout(weights, p)
+    return kept @ values / kept.sum(-1, keepdim=True).clamp(min=1e-9)
+
+
+def output_dropout(queries, keys, values, p, key=None):
+    """What is attended to dropped, instead of the weights."""
+    out = torch.nn.functional.scaled_dot_product_attention(queries, keys, values)
+    return torch.nn.functional.dropout(out, p)
+
+
+def tokens_for_types(embedding, p, key=None):
+    """A coin for each token of the text, not for each word of the table."""
+
+    def look_up(tokens):
+        vectors = embedding(tokens)
+        return vectors * (torch.rand(*tokens.shape, 1) >= p) / (1 - p)
+
+    return look_up
+
+
+class LosesWeights(torch.nn.Module):
+    """Weight drop whose mask falls on the weights themselves."""
+
+    def __init__(self, rnn, p):
+        super().__init__()
+        self.rnn, self.p = rnn, p
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.rnn.weight_hh_l0 *= torch.rand_like(self.rnn.weight_hh_l0) >= self.p
+        return self.rnn(x)
 
 
 def unscaled_reference(x, p=0.5, training=True, **options):
@@ -100,6 +137,7 @@ PROCEDURE, SCALING, RIDGE = "02_procedure", "03_inverted_scaling", "07_ridge_equ
 ENSEMBLES, NOISE, MC = "04_ensembles", "05_noise_variance", "06_mc_dropout"
 OVERFITTING, TENSION, WHY = "01_overfitting", "08_batch_norm_tension", "09_why_it_helps"
 SCALE = "16_gpu_and_scale"
+SEQUENCES = "12_transformers_and_sequences"
 PENALTY, SHIFT = "dropout.theory.penalties", "dropout.theory.variance_shift"
 RIVALS = [
     Rival("intro", "", "unscaled", rivals.unscaled),
@@ -233,6 +271,42 @@ RIVALS = [
                    '"weights alike": {"weights_alike": True, "masks_alike": True},'),)),
     Rival(SCALE, "groups-of-four", "a test that sees nothing",
           change=(("abs(pair - p * p) < 0.01", "abs(pair - p * p) < 1"),)),
+    Rival(SEQUENCES, "residual-path", "the norm behind the sum",
+          change=(("norm_first=True", "norm_first=False"),)),
+    Rival(SEQUENCES, "after-the-sum", "variances of the sums added",
+          change=(("- 1, q**-L - 1)", "- 1, L * p / q)"),)),
+    Rival(SEQUENCES, "row-by-hand", "p for p/q",
+          change=(("p / q * (a**2).sum()", "p * (a**2).sum()"),)),
+    Rival(SEQUENCES, "attention-derived", "not scaled",
+          change=(("(row, m, Q).equals((1 - Q) / Q *", "(row, m, Q).equals((1 - Q) * Q *"),)),
+    Rival(SEQUENCES, "attention-enumerated", "output dropout's variance",
+          change=(("p / q * (v.T * a**2) @ v", "p / q * np.diag(y**2)"),)),
+    Rival(SEQUENCES, "attention-sampled", "renormalised",
+          patch=(("dropout.functional.attention", renormalised_attention),)),
+    Rival(SEQUENCES, "attention-sampled", "the output dropped",
+          patch=(("dropout.functional.attention", output_dropout),)),
+    Rival(SEQUENCES, "renormalise", "scaled by 1/q",
+          change=(("mean = chance @ (masks * a / (masks @ a)[:, None])\n    assert",
+                   "mean = chance @ (masks * a / q)\n    assert"),)),
+    Rival(SEQUENCES, "before-the-softmax", "NaN for every word at the same rate",
+          change=(("0.3 ** np.arange(1, T + 1)", "0.3 + 0 * np.arange(1, T + 1)"),)),
+    Rival(SEQUENCES, "sdpa-evaluation", "dropping in evaluation",
+          change=(("self.training or not self.careful", "True"),)),
+    Rival(SEQUENCES, "embedding-and-locked", "a coin for each token",
+          patch=(("dropout.nn.EmbeddingDropout", tokens_for_types),)),
+    Rival(SEQUENCES, "lstm-between", "on the last layer too",
+          change=(("between = upper", "between = 2 * (torch.rand(16) > 0.5) * upper"),)),
+    Rival(SEQUENCES, "held-derived", "fresh for held",
+          change=(("held.equals((1 - Q) / Q * h**2)", "held.equals((1 - Q) / Q * h)"),)),
+    Rival(SEQUENCES, "held-enumerated", "fresh for held",
+          patch=(("dropout.functional.locked_dropout", functional.dropout),)),
+    Rival(SEQUENCES, "held-enumerated", "unscaled", rivals.unscaled),
+    Rival(SEQUENCES, "noise-in-time", "a fresh mask on the state",
+          change=(("layers.VariationalRNN(rnn, 0.0, p, 0.0)", "FreshState(rnn, p)"),)),
+    Rival(SEQUENCES, "weight-drop", "weights lost in place",
+          patch=(("dropout.nn.WeightDrop", LosesWeights),)),
+    Rival(SEQUENCES, "fast-kernels", "a loop over the steps",
+          patch=(("dropout.nn.WeightDrop", lambda rnn: dropout_nn.VariationalRNN(rnn)),)),
 ]  # fmt: skip
 
 
