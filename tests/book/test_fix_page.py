@@ -35,7 +35,9 @@ def test_every_block_runs_and_does_what_it_says():
         if "passes = " in block:
             assert space["spread"].max() > 0
             assert not any(m.training for m in space["model"].modules())
-    assert len(BLOCKS) == 7
+        if "drops = " in block:
+            assert space["drops"]
+    assert len(BLOCKS) == 9
 
 
 def test_every_remedy_is_listed_at_the_top():
