@@ -84,9 +84,8 @@ def test_texts_are_of_the_stated_size_and_do_not_overlap(monkeypatch):
 
 
 def test_stored_choices_are_those_of_the_stored_curves():
-    study = read("language_model")
-    for arm in study["arms"]:
-        curves, best = arm["chosen"]["curves"], arm["chosen"]["best"]
-        values = [min(curve) for curve in curves.values()]
-        assert min(values) == curves[str(best["lr"])][best["point"] - 1]
-        assert len(arm["runs"]) == 3
+    for arm in read("language_model")["arms"]:
+        curves = {float(lr): curve for lr, curve in arm["chosen"]["curves"].items()}
+        assert arm["chosen"] == language_model.chosen(curves)
+        assert tuple(curves) == language_model.LRS
+        assert len(arm["runs"]) == len(language_model.SEEDS)

@@ -4,9 +4,9 @@
 
 The same number of steps over much text once, over a fifth of it five times, or over a twenty-fifth
 of it twenty-five times, at several rates of dropout. The learning rate after its warm-up is
-constant, so that each point of a run is one where it may be stopped. For each arm the learning rate
-is chosen on validation data twice: for the best point of a run, and for its end. About ten minutes
-on one core.
+constant, so that each point of a run is one where it may be stopped. For each arm learning rate and
+point are chosen on validation data. About a quarter of an hour on one core; an arm that is stored
+already is not run again with `--resume`.
 
 It reads imdb_train.tsv and imdb_test.tsv, plain or .gz, below $DROPOUT_DATA/imdb: a heading, then a
 review a line, with label, rating, id and text between tabs. They are not fetched. Maas et al.,
@@ -14,9 +14,11 @@ review a line, with label, rating, id and text between tabs. They are not fetche
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from dropout.experiments.results import write
+from dropout.experiments.results import read, write
 from dropout.layers.attention import TransformerBlock, TransformerEmbedding
 from dropout.training.data import Source, fetch, shuffled
 from dropout.training.seeds import seed, seeds
@@ -33,11 +35,10 @@ from dropout.training.seeds import seed, seeds
 WORDS, LENGTH, WIDTH, HEADS, LAYERS = 1000, 32, 64, 2, 2
 STEPS, BATCH, WARM_UP, POINTS = 800, 8, 80, 10
 ARMS = [(passes, p) for passes in (1, 25, 5) for p in (0.0, 0.1, 0.2, 0.3)[: 3 + (passes == 25)]]
-LRS, WIDER = (0.0025, 0.005), 2
+LRS = 0.000625, 0.00125, 0.0025, 0.005
 TUNING_SEED, SEEDS, SPLIT = seed(1200), seeds(3, first=1201), seed(1210)
 WINDOWS = STEPS * BATCH
 VALIDATION, TEST = 320, 1600  # windows
-WHERE = "best", "end"
 
 IMDB = Source(
     name="imdb",
@@ -152,42 +153,26 @@ def train(
 
 
 def choose(p: float, text: Windows, validation: Windows) -> dict[str, Any]:
-    """Learning rate and point with the least validation loss: of any point, and of the last.
-
-    While one of the two learning rates is at an end of those tried, one beyond it is tried too.
-    """
-    curves: dict[float, list[float]] = {}
-    to_try = list(LRS)
-    while to_try:
-        lr = to_try.pop()
+    """Learning rate and point with the least validation loss, and the losses on the way."""
+    curves = {}
+    for lr in LRS:
         run = train(p, text, lr=lr, seed=TUNING_SEED)
         curves[lr] = [judge(model, validation)[0] for model in run]
-        if not to_try:
-            at = {min(curves): min(curves) / WIDER, max(curves): max(curves) * WIDER}
-            best = min(curves, key=lambda lr: min(curves[lr]))
-            end = min(curves, key=lambda lr: curves[lr][-1])
-            to_try = [at[lr] for lr in {best, end} & set(at) if len(curves) < 5]
-    return {
-        "curves": {str(lr): curves[lr] for lr in sorted(curves)},
-        "best": {"lr": best, "point": int(np.argmin(curves[best])) + 1},
-        "end": {"lr": end, "point": POINTS},
-        "edge": {best, end} & {min(curves), max(curves)} != set(),
-    }
+    return chosen(curves)
 
 
-def final(p: float, text: Windows, chosen: dict[str, Any], number: int) -> dict[str, Any]:
-    """One fresh seed, at the point chosen for the best and for the end; validation on the way."""
-    _, validation, test = texts()
-    found: dict[str, Any] = {}
-    for lr in {chosen[where]["lr"] for where in WHERE}:
-        curve = []
-        for point, model in enumerate(train(p, text, lr=lr, seed=number), start=1):
-            curve.append(judge(model, validation)[0])
-            for where in WHERE:
-                if chosen[where] == {"lr": lr, "point": point}:
-                    result = {"test": judge(model, test), "train": judge(model, text[:VALIDATION])}
-                    found[where] = result | {"validation": curve}
-    return found
+def chosen(curves: dict[float, list[float]]) -> dict[str, Any]:
+    """The least of the losses: its learning rate and its point, counted from 1."""
+    lr = min(curves, key=lambda lr: min(curves[lr]))
+    named = {str(lr): curve for lr, curve in curves.items()}
+    return {"lr": lr, "point": int(np.argmin(curves[lr])) + 1, "curves": named}
+
+
+def final(p: float, text: Windows, choice: dict[str, Any], number: int) -> dict[str, Any]:
+    """One fresh seed: loss and accuracy at the chosen point, in test and in training."""
+    run = train(p, text, lr=choice["lr"], seed=number)
+    *_, model = islice(run, choice["point"])
+    return {"test": judge(model, texts()[2]), "train": judge(model, text[:VALIDATION])}
 
 
 def main() -> None:
@@ -201,14 +186,14 @@ def main() -> None:
     settings["other"] = float((test == 0).float().mean())
     settings["parameters"] = sum(w.numel() for w in LanguageModel(0.0).parameters())
     numbers = [TUNING_SEED, *SEEDS, SPLIT]
-    arms: list[dict[str, Any]] = []
-    for passes, p in ARMS:
+    arms: list[dict[str, Any]] = read("language_model")["arms"] if "--resume" in sys.argv else []
+    for passes, p in ARMS[len(arms) :]:
         text = everything[: WINDOWS // passes]
-        chosen = choose(p, text, validation)
-        runs = [final(p, text, chosen, number) for number in SEEDS]
-        arms.append({"passes": passes, "p": p, "chosen": chosen, "runs": runs})
-        means = {where: np.mean([run[where]["test"][0] for run in runs]) for where in WHERE}
-        print(passes, p, chosen["best"], chosen["end"], chosen["edge"], means, flush=True)
+        choice = choose(p, text, validation)
+        runs = [final(p, text, choice, number) for number in SEEDS]
+        arms.append({"passes": passes, "p": p, "chosen": choice, "runs": runs})
+        mean = np.mean([run["test"][0] for run in runs])
+        print(passes, p, choice["lr"], choice["point"], f"{mean:.4f}", flush=True)
         command = "python -m dropout.experiments.language_model"
         write("language_model", command, numbers, **settings, arms=arms)
 
