@@ -129,8 +129,7 @@ def test_compare_tunes_on_other_seeds(monkeypatch):
     found = dict(compare(task, {"a": Recipe(width=8, steps=400, c=1.0)}, {}))["a"]
     assert (len(found["grid"]), len(found["test_loss"])) == (4, 2)
     assert found["chosen"]["c"] in (1.0, 2.0)
-    assert set(found["stop"]) <= {200, 400}
-    known = {"a": found | {"grid": found["grid"][::-1]}}
-    again = dict(compare(task, {"a": Recipe(width=8, steps=400, c=1.0)}, known))["a"]
-    assert again["chosen"] != found["chosen"]
+    assert all(stop % 50 == 0 for stop in found["stop"])
+    known = {"a": found | {"grid": []}}
+    assert dict(compare(task, {"a": Recipe(width=8)}, known)) == known
     assert found["edge"]

@@ -139,6 +139,7 @@ OVERFITTING, TENSION, WHY = "01_overfitting", "08_batch_norm_tension", "09_why_i
 SCALE = "16_gpu_and_scale"
 SEQUENCES = "12_transformers_and_sequences"
 PENALTY, SHIFT = "dropout.theory.penalties", "dropout.theory.variance_shift"
+RECIPE = "13_training_recipe"
 RIVALS = [
     Rival("intro", "", "unscaled", rivals.unscaled),
     Rival("intro", "", "scaled twice", rivals.scaled_twice),
@@ -345,6 +346,23 @@ RIVALS = [
     Rival(SEQUENCES, "contrastive-live", "one mask for both passes",
           change=(("one, two = (F.normalize(net(train.x[rows]), dim=1) for _ in range(2))",
                    "one = two = F.normalize(net(train.x[rows]), dim=1)"),)),
+    Rival(RECIPE, "which-axis", "along the columns",
+          change=(("for dim in (1, 0)", "for dim in (0, 1)"),)),
+    Rival(RECIPE, "max-norm-derived", "unscaled", change=(("w[j] * x[j] / q_", "w[j] * x[j]"),)),
+    Rival(RECIPE, "max-norm-enumerated", "p for p/q",
+          change=(("bound = p / q * c**2", "bound = p * c**2"),)),
+    Rival(RECIPE, "max-norm-enumerated", "weights bounded one by one",
+          change=(("far * min(1, c / np.linalg.norm(far))",
+                   "np.clip(far, -c / n**0.5, c / n**0.5)"),)),
+    Rival(RECIPE, "max-norm-sampled", "unscaled", rivals.unscaled),
+    Rival(RECIPE, "max-norm-sampled", "scaled twice", rivals.scaled_twice),
+    Rival(RECIPE, "which-c", "weights for ReLU",
+          change=(("1 / sp.sqrt(n)", "sp.sqrt(6) / sp.sqrt(n)"),)),
+    Rival(RECIPE, "explode-live", "no bound", change=(("max_norm_(model[:6], c)", "pass"),)),
+    Rival(RECIPE, "until-they-meet", "no dropout",
+          change=(("nn.Dropout(p)", "nn.Identity()"),)),
+    Rival(RECIPE, "how-many-seeds", "without the power",
+          change=(("z(0.975) + z(power)", "z(0.975)"),)),
 ]  # fmt: skip
 
 
