@@ -52,6 +52,19 @@ def may_have_tangent() -> bool:
     return getattr(_forward_ad, "_current_level", 0) >= 0
 
 
+# --- What vmap hides ----------------------------------------------------------------------------
+
+_is_wrapped = _found("torch._C._functorch:is_functorch_wrapped_tensor", lambda x: False)
+_unwrapped = _found("torch._C._functorch:get_unwrapped")
+
+
+def unbatched(x: Tensor) -> Tensor:
+    """The tensor that a transform of torch.func has wrapped, or x; without the names, x."""
+    while _unwrapped is not None and _is_wrapped(x):
+        x = _unwrapped(x)
+    return x
+
+
 # --- Autograd ------------------------------------------------------------------------------------
 
 _plain_apply = _found("torch._C:_FunctionBase.apply")  # 41 for 39, with backward

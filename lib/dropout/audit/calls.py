@@ -14,7 +14,9 @@ ATTENTION = "scaled_dot_product_attention", "multi_head_attention_forward", "att
 RECURRENT = "lstm", "gru", "rnn_tanh", "rnn_relu"
 # What drops in weights, or between layers: the input of the call is another tensor.
 INSIDE = {*ATTENTION, *RECURRENT, "drop_connect", "embedding_dropout", "word_dropout"}
-CHANNELS = {"dropout1d": (3,), "dropout2d": (4,), "dropout3d": (5,)}  # the ranks they are made for
+CHANNELS = {  # the ranks they are made for
+    "dropout1d": (3,), "dropout2d": (4,), "dropout3d": (5,), "feature_alpha_dropout": (3, 4, 5),
+}  # fmt: skip
 BOUND = {"dropout_", "alpha_dropout_", "feature_dropout_", "feature_alpha_dropout_"}  # in place
 # Functions written in C++, which do not tell of their arguments.
 NAMED: dict[Callable[..., Any], tuple[str, ...]] = {
@@ -36,6 +38,13 @@ PYTHONS: tuple[Callable[..., Any], ...] = (
 SIGNATURES = {function: inspect.signature(function) for function in PYTHONS}
 DEFAULTS = {"p": 0.5, "training": True}
 DROP_LAYERS = (*TORCH_DROPOUTS, Coins)
+BATCH_NORMS: dict[Callable[..., Any], tuple[str, ...]] = {
+    F.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training"),
+    torch.batch_norm: ("input", "weight", "bias", "running_mean", "running_var", "training"),
+    torch.native_batch_norm: (
+        "input", "weight", "bias", "running_mean", "running_var", "training",
+    ),
+}  # fmt: skip
 RATES = "p", "dropout_p", "beta"
 INPUTS = "input", "query", "queries"
 
@@ -80,6 +89,14 @@ def drops(function: Any) -> bool:
     try:
         return function in SIGNATURES or function in NAMED
     except TypeError:  # it cannot be hashed
+        return False
+
+
+def is_batch_norm(function: Any) -> bool:
+    """Whether a function is a batch norm."""
+    try:
+        return function in BATCH_NORMS
+    except TypeError:
         return False
 
 

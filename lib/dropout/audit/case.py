@@ -23,6 +23,8 @@ from dropout.layers.base import Coins
 PASS_AGAIN = 99  # its seed
 CHANCE = 1e-6  # how often what is called a fact may come about by chance, in one site
 MEANT = re.compile(r"(?<![a-z])mc(?![a-z])|MC|[Mm]onte|[Bb]ayes|[Aa]lways")
+# A name of dropout, and not of rain, of a background or of a menu.
+DROP = re.compile("(?<!rain)(?<!back)(?<!tear)(?<!dew)(?<!snow)drop(?!let|down)", re.IGNORECASE)
 CONTAINERS = nn.ModuleList, nn.ModuleDict
 
 
@@ -111,6 +113,23 @@ class Case:
     def again(self) -> Record:
         """A second training of one copy of the model, which keeps what it has kept."""
         return self.runner.run(True, PASS_AGAIN, copy=self.trainings[0].model).record
+
+    def untrained(self, path: str) -> bool:
+        """Whether no gradient reaches a part with parameters, and one reaches others."""
+        part = self._reached.get(path)
+        return part is False and True in self._reached.values()
+
+    @cached_property
+    def _reached(self) -> dict[str, bool]:
+        """By path of a part with parameters: whether a gradient has reached one of them."""
+        run = self.trainings[0]
+        if run.backward_error is not None or not self.understood(run):
+            return {}
+        return {
+            path: any(p.grad is not None for p in module.parameters())
+            for path, module in run.model.named_modules()
+            if any(True for _ in module.parameters())
+        }
 
     def outputs(self, run: Run) -> list[Tensor]:
         return tensors(run.outputs)
@@ -277,4 +296,4 @@ def keyed(site: Site) -> bool:
 
 
 def named_drop(place: Place) -> bool:
-    return "drop" in place.named.lower()
+    return DROP.search(place.named) is not None

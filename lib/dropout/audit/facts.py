@@ -6,12 +6,14 @@ from typing import Any
 from torch import Tensor
 
 from dropout.audit.calls import INSIDE
+from dropout.torch_private import unbatched
 
 Key = int | tuple[str, int]
 
 
 def key(x: Tensor) -> Key:
     """The memory of a tensor, by which it is known; itself, where it has none."""
+    x = unbatched(x)
     try:
         return x.untyped_storage().data_ptr() or ("id", id(x))
     except (NotImplementedError, RuntimeError):
@@ -91,6 +93,7 @@ class Site:
     integers: bool = False  # custom, of indices of words
     on_constant: bool = False  # only the mask of a dropout that code makes by itself
     on_parameter: bool = False
+    lowest: float | None = None  # of the input, where it should be normal: of alpha dropout
 
     @property
     def acts(self) -> bool:

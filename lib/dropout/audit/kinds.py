@@ -33,13 +33,14 @@ KINDS = MappingProxyType({
     "same-mask":
         "Each pass in training drops the same, whatever the state of the generator.",
     "reseeds":
-        "The forward seeds PyTorch's global generator, and so makes all random numbers after it "
-        "repeat.",
+        "The forward seeds a global generator, PyTorch's, NumPy's or Python's, and so makes all "
+        "random numbers after it repeat.",
     "wrong-scale":
         "What dropout lets through in training has another mean than in evaluation: it is not "
         "scaled by 1/(1 - p), or scaled twice.",
     "frozen-but-dropping":
-        "All parameters of a part are frozen, and its dropout still acts in training.",
+        "All parameters of a part are frozen, or no gradient reaches them, and its dropout still "
+        "acts in training.",
     "in-place":
         "Dropout in place writes over a tensor that is needed: by the gradient, by another branch, "
         "or by the caller.",

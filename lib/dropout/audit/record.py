@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import (
     register_module_forward_hook,
@@ -47,6 +46,7 @@ class Record:
         self.sites: list[Site] = []
         self.norms: list[Norm] = []
         self.foreign: list[tuple[Place, Tensor]] = []  # masks that nothing here has made
+        self.foreign_again: list[tuple[Place, Tensor]] = []  # at the same lines, in backward
         self.values: dict[Key, Value] = {}
         self.given: set[Key] = set()
         self.called: dict[str, list[bool]] = {}  # by path: whether in training, at each call
@@ -143,6 +143,8 @@ class Record:
             call.name, call.input, call.p, training=call.training, inplace=call.inplace,
             keyed=call.keyed,
         )  # fmt: skip
+        if call.name.startswith("alpha") and call.input is not None and call.input.numel():
+            site.lowest = float(call.input.detach().min())
         site.on_constant = bool(
             call.p > 0 and call.input is not None and not self.value(call.input).data
         )
@@ -163,9 +165,9 @@ class Record:
         self.sites.append(site)
         return site
 
-    def batch_norm(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def batch_norm(self, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Run a batch norm, and note what it meets."""
-        names = "input", "running_mean", "running_var", "weight", "bias", "training"
+        names = calls.BATCH_NORMS[function]
         given = {"training": False, **dict(zip(names, args, strict=False)), **kwargs}
         x = given["input"]
         features = x.detach().double().transpose(0, 1).flatten(1)
@@ -181,7 +183,7 @@ class Record:
         )
         self._in_norm = True
         try:
-            return F.batch_norm(*args, **kwargs)
+            return function(*args, **kwargs)
         finally:
             self._in_norm = False
 
@@ -199,6 +201,7 @@ class Record:
             out = function(*args, **kwargs)
             if not operators.is_own(function):  # which draws its mask anew, on purpose
                 self._note_draw(function, args, out)
+            self._note_foreign_again(operators.short(function), args)
             return out
         self._note_seed()
         name = operators.short(function)
@@ -213,10 +216,14 @@ class Record:
             out = operators.unmasked(name, args, place)
         elif self.off and name == "masked_scale" and operators.is_own(function):
             out = args[0].clone()
+        elif self.off and name == "native_dropout":
+            out = args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
         else:
             out = function(*args, **kwargs)
             draw = self._note_draw(function, args, out)
-        if draw is not None and self._open is None and operators.is_own(function):
+        if draw is not None and self._open is None and name == "native_dropout":
+            site = self._site(name, args[0], args[1], draws=[draw], mask=self.draws[draw].value)
+        elif draw is not None and self._open is None and operators.is_own(function):
             p = args[4] / 65536 if name == "masked_scale" else None
             site = self._site(name, args[0], p, draws=[draw])
         outs = tensors(out)
@@ -289,6 +296,16 @@ class Record:
             if wanted and not given and not value.draws and operators.two_values(x):
                 self.foreign.append((self.here(), x.detach().clone()))
 
+    def _note_foreign_again(self, name: str, args: tuple) -> None:
+        if not self.foreign or name not in operators.PRODUCTS:
+            return
+        place = self.here()
+        if place.source is not None and any(place.source == p.source for p, _ in self.foreign):
+            self.foreign_again += [
+                (place, x.detach().clone()) for x in args[:2]
+                if isinstance(x, Tensor) and 1 < x.numel() <= FOREIGN and operators.two_values(x)
+            ]  # fmt: skip
+
 
 class _Calls(TorchFunctionMode):
     def __init__(self, record: Record) -> None:
@@ -297,8 +314,8 @@ class _Calls(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if function is F.batch_norm:
-            return self.record.batch_norm(args, kwargs)
+        if calls.is_batch_norm(function):
+            return self.record.batch_norm(function, args, kwargs)
         if calls.drops(function):
             return self.record.call(function, args, kwargs)
         return function(*args, **kwargs)

@@ -35,6 +35,7 @@ class Run:
     inputs: list[Tensor] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)  # inputs that were written over
     reseeds: bool = False
+    others: dict[str, Any] = field(default_factory=dict)  # states of other global generators
     error: Exception | None = None
     backward_error: RuntimeError | None = None
 
@@ -87,6 +88,7 @@ class Runner:
                         run.backward_error = _backward(tensors(run.outputs))
             except Exception as error:
                 run.error = error
+        run.others = _other_states()
         pairs = enumerate(zip(given, originals, strict=True))
         run.changed = [i for i, (x, old) in pairs if dense(x) and not equal(x.detach(), old)]
         return run
@@ -107,6 +109,10 @@ def copy_of(model: nn.Module) -> nn.Module:
     for name, x in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(x):
             raise AuditError(f"{name!r} has no shape yet: run the model once before")
+        if x.is_meta:
+            raise AuditError(
+                f"{name!r} is on the meta device, where there are no numbers to run on"
+            )
     if any(isinstance(m, ScriptModule) for m in model.modules()):
         return deepcopy(model)
     return twin(model, own_parameters=True)
@@ -152,6 +158,12 @@ def seed_all(seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  (that of the models)
+
+
+def _other_states() -> dict[str, Any]:
+    """The states of the global generators that are not PyTorch's, such as can be compared."""
+    name, words, *rest = np.random.get_state()  # noqa: NPY002
+    return {"NumPy": (name, np.asarray(words).tobytes(), *rest), "Python": random.getstate()}
 
 
 @contextmanager

@@ -26,4 +26,5 @@ CHECKS: tuple[Check, ...] = (
     coins.reseeds,
     coins.recomputed_otherwise,
     scales.wrong_scales,
+    scales.not_normal,
 )

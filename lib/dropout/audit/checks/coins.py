@@ -85,6 +85,16 @@ def reseeds(case: Case) -> Iterator[Finding]:
                 "certain", "take the seeding out of forward, or use a torch.Generator",
             )  # fmt: skip
             return
+    for what, runs in (("training", case.trainings), ("evaluation", case.evaluations)):
+        for whose, state in runs[0].others.items():
+            if state == runs[1].others[whose]:
+                yield found(
+                    "reseeds", "", {"mode": what, "generator": whose},
+                    f"two forwards in {what} that begin in different states of {whose}'s global "
+                    "generator leave it in the same: all that draws after them repeats.",
+                    "certain", "take the seeding out of forward, or use a generator of its own",
+                )  # fmt: skip
+                return
 
 
 def recomputed_otherwise(case: Case) -> Iterator[Finding]:
@@ -104,13 +114,27 @@ def recomputed_otherwise(case: Case) -> Iterator[Finding]:
             continue
         seen.add((place.module, place.source))
         differ = min((_differing(f, draw) for f in alike), default=0)
-        yield found(
-            "recomputed-otherwise", place,
-            {"coins": draw.count, "coins_that_differ": differ},
-            f"backward computes this part again and draws {draw.count} coins anew: {differ} of "
-            "them fall otherwise than in the forward.",
-            "certain", "checkpoint(..., preserve_rng_state=True), the default",
-        )  # fmt: skip
+        yield _otherwise(
+            place, draw.count, differ, "checkpoint(..., preserve_rng_state=True), the default"
+        )
+    for place, mask in case.training.foreign_again:
+        before = [(p, m) for p, m in case.training.foreign
+                  if p.source == place.source and m.shape == mask.shape]  # fmt: skip
+        if before and mask.numel() > 40 and not any(equal(m, mask) for _, m in before):
+            differ = min(int((m != mask).sum()) for _, m in before)
+            yield _otherwise(before[0][0], mask.numel(), differ, KEEPS)
+
+
+KEEPS = "draw with PyTorch's global generator, whose state a checkpoint keeps, or outside of it"
+
+
+def _otherwise(place: Place, coins: int, differ: int, mend: str) -> Finding:
+    return found(
+        "recomputed-otherwise", place, {"coins": coins, "coins_that_differ": differ},
+        f"backward computes this part again and draws {coins} coins anew: {differ} of them fall "
+        "otherwise than in the forward.",
+        "certain", mend,
+    )  # fmt: skip
 
 
 def _alike(a: Draw, b: Draw) -> bool:

@@ -1,5 +1,6 @@
 """What drops in evaluation."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from dropout.layers.base import Coins
 
 KIND = "drops-in-evaluation"
 UNLESS = "Unless it is Monte Carlo dropout, which means to."
+# What hides numbers because that is the task.
+TASK = re.compile("masking|masked|mae(?![a-z])|corrupt|denois|diffus", re.IGNORECASE)
 ONLY_IN_TRAINING = "drop only `if self.training`"
 
 
@@ -114,7 +117,7 @@ def _what(site: Site) -> str:
 
 
 def _confidence(site: Site) -> Confidence:
-    if MEANT.search(site.place.named):
+    if MEANT.search(site.place.named) or (site.custom and TASK.search(site.place.named)):
         return "possible"
     return "likely" if site.custom and not named_drop(site.place) else "certain"
 

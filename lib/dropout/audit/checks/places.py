@@ -105,8 +105,10 @@ def dropped_twice(case: Case) -> Iterator[Finding]:
 def before_softmax(case: Case) -> Iterator[Finding]:
     """Dropout of what goes into a softmax."""
     record = case.training
-    for op in record.ops:
-        if op.name not in SOFTMAX or op.site is not None or not op.made_by:
+    for at, op in enumerate(record.ops):
+        if op.site is not None or not op.made_by:
+            continue
+        if op.name not in SOFTMAX and not (op.name == "exp" and _divided(record, at)):
             continue
         _, index = source(record, op.made_by[0], _scales)
         site = None if index is None else record.sites[index]
@@ -124,6 +126,11 @@ def before_softmax(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _divided(record: Record, exp: int) -> bool:
+    """Whether powers are added up and divided by a sum: a softmax that is written out."""
+    return {"sum", "div"} <= {op.name for op in record.ops[exp:] if exp in op.made_by}
+
+
 def _scales(op: Op) -> bool:
     """Whether an operator scales scores, shifts them, or hides some."""
     if op.name in SCALING:
@@ -131,6 +138,10 @@ def _scales(op: Op) -> bool:
     if op.name in ("add", "add_", "sub", "sub_"):
         return len(op.sizes) == 1 or min(op.sizes) < max(op.sizes)
     return op.name in ("masked_fill", "masked_fill_", "where")
+
+
+def _adds_a_bias(op: Op) -> bool:
+    return op.name in ("add", "add_") and len(op.sizes) == 2 and min(op.sizes) < max(op.sizes)
 
 
 def _on_scores(site: Site, record: Record) -> bool:
@@ -148,13 +159,17 @@ def on_output(case: Case) -> Iterator[Finding]:
     layers = sum(op.name in LINEAR and op.site is None for op in record.ops)
     for x in case.outputs(run):
         value = record.values.get(key(x))
-        if value is None or not dense(x) or any(x.shape == given.shape for given in run.inputs):
+        if value is None or not dense(x) or any(x.shape == given.shape for given in run.inputs[:1]):
             continue
         _, index = source(record, value.producer, lambda op: op.name in ("sigmoid", "neg"))
         site = None if index is None else record.sites[index]
         if site is None or not _on_scores(site, record):
             continue
-        made, above = source(record, site.made_by)
+        made, above = source(record, site.made_by, _adds_a_bias)
+        if made is not None and above is None and record.ops[made].name in SOFTMAX:
+            if any(k in op.reads for k in site.outputs for op in record.ops[site.last :]):
+                continue  # weights, which are also returned
+            made, above = source(record, made, lambda op: op.name in SOFTMAX or _adds_a_bias(op))
         if made is None or above is not None or record.ops[made].name not in LINEAR:
             continue
         share, p = float(x.detach().eq(0).double().mean()), rate(site)

@@ -54,14 +54,14 @@ def idle_rates(case: Case) -> Iterator[Finding]:
             )  # fmt: skip
         elif path not in flags:
             yield from _never_called(case, path, layer, p, flags, modules)
-        elif not any(flags[path]) and not in_frozen(path, modules):
+        elif not any(flags[path]) and not _rests(case, path, modules):
             yield found(
                 "idle-rate", path, {"p": p, "calls": len(flags[path]), "calls_in_training_mode": 0},
                 f"{path} stays in evaluation mode when the model trains: rate {number(p)} drops "
                 f"nothing in {len(flags[path])} calls.",
                 "likely", "leave its mode to model.train(), or take it out",
             )  # fmt: skip
-        elif case.model.training and not layer.training and not in_frozen(path, modules):
+        elif case.model.training and not layer.training and not _rests(case, path, modules):
             yield found(
                 "idle-rate", path, {"p": p, "in_training_mode": False},
                 f"{path} is in evaluation mode, the model in training mode: as it is, rate "
@@ -76,8 +76,11 @@ def _never_called(
     case: Case, path: str, layer: nn.Module, p: float, flags: dict, modules: dict
 ) -> Iterator[Finding]:
     around = [a for a in ancestors(path) if not isinstance(modules[a], CONTAINERS)]
-    if not around or around[0] not in flags:
-        return  # what it belongs to did not run either
+    if not around:
+        return
+    whole = around[0] in flags
+    if not whole and not any(called.startswith(around[0] + ".") for called in flags):
+        return  # nothing of what it belongs to ran
     owner = modules[around[0]]
     outer = [modules[a] for a in around]
     if any(isinstance(m, Coins | ScriptModule) for m in outer):
@@ -90,7 +93,8 @@ def _never_called(
         "idle-rate", path, {"p": p, "calls": 0},
         f"{path}, rate {number(p)}, was not called once when {around[0] or 'the model'}, a "
         f"{type(owner).__name__}, ran in training on these inputs.",
-        "likely", f"call it in {type(owner).__name__}.forward, or take it out",
+        "likely" if whole else "possible",
+        f"call it in {type(owner).__name__}.forward, or take it out",
     )  # fmt: skip
 
 
@@ -101,7 +105,7 @@ def _hard_wired(case: Case, modules: dict[str, nn.Module]) -> Iterator[Finding]:
             continue
         if isinstance(layer, nn.MultiheadAttention | RNNBase) and not layer.training:
             continue  # told above
-        if layer is not None and not layer.training and in_frozen(site.place.module, modules):
+        if layer is not None and not layer.training and _rests(case, site.place.module, modules):
             continue
         says = (
             "is told training=False in a module in training mode"
@@ -142,6 +146,11 @@ def in_frozen(path: str, modules: dict[str, nn.Module]) -> bool:
     return False
 
 
+def _rests(case: Case, path: str, modules: dict[str, nn.Module]) -> bool:
+    """Whether a layer stands in a part that is not trained, and so may stay in evaluation mode."""
+    return in_frozen(path, modules) or any(case.untrained(p) for p in (path, *ancestors(path)))
+
+
 def extreme_rates(case: Case) -> Iterator[Finding]:
     """Rates that drop everything, and those that look like the probability to keep."""
     for _, site in case.acting():
@@ -170,7 +179,9 @@ def frozen_but_dropping(case: Case) -> Iterator[Finding]:
         return
     tops: list[str] = []
     for path, module in case.model.named_modules():
-        if frozen(module) and not any((path + ".").startswith(top + ".") for top in tops):
+        if (frozen(module) or case.untrained(path)) and not any(
+            (path + ".").startswith(top + ".") for top in tops
+        ):
             tops.append(path)
     for top in tops:
         sites = [s for _, s in case.acting() if (s.place.module + ".").startswith(top + ".")]
@@ -179,13 +190,16 @@ def frozen_but_dropping(case: Case) -> Iterator[Finding]:
         module = case.model.get_submodule(top)
         count, rates = _count(module), sorted({round(r, 6) for s in sites if (r := rate(s))})
         names = list(dict.fromkeys(s.place.module for s in sites))
+        says = f"all {count} parameters of {top} are frozen"
+        if not frozen(module):
+            says = f"no gradient reaches the {count} parameters of {top}"
         yield found(
             "frozen-but-dropping", top,
             {"frozen_parameters": count, "dropouts": names, "rates": rates},
-            f"all {count} parameters of {top} are frozen, and {len(sites)} dropout"
+            f"{says}, and {len(sites)} dropout"
             f"{'s' if len(sites) > 1 else ''} in it drop in training, at "
             f"{', '.join(map(number, rates)) or 'some rate'}: what is trained on top sees noise.",
-            "likely", f"{top}.eval() after each model.train()",
+            "likely" if frozen(module) else "possible", f"{top}.eval() after each model.train()",
         )  # fmt: skip
 
 

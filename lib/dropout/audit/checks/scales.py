@@ -20,8 +20,10 @@ PASSES = 8
 TOLERANCE = 0.02
 ERRORS = 6  # standard errors: chance goes beyond them once in 5e8 sites
 OWN = "masked_scale", "multiply"  # operators of this library, whose layers know their scale
-TOKENS = re.compile("word|token|edge|node", re.IGNORECASE)  # which are dropped without a scale
+# What is dropped whole, and without a scale.
+TOKENS = re.compile("word|token|edge|node|modal|cond|label|sensor|input", re.IGNORECASE)
 Group = tuple[str, str | None, float]
+ALPHA = -1.7580993408473766  # what alpha dropout puts where it drops, before it shifts and scales
 
 
 def wrong_scales(case: Case) -> Iterator[Finding]:
@@ -109,9 +111,10 @@ def _share_kept(sites: Sequence[Site]) -> tuple[float, int]:
 
 def _meant_for_dropout(case: Case, site: Site) -> bool:
     """Whether a mask is that of dropout, rather than one that hides or corrupts inputs."""
-    if named_drop(site.place):
-        return _each_its_coin(site) or not TOKENS.search(site.place.named)
     hides_input = site.input in case.training.given
+    if named_drop(site.place):
+        whole = TOKENS.search(site.place.named) or hides_input
+        return _each_its_coin(site) or not whole
     plain = not site.chosen and not site.on_parameter and not by_row(site, case.training)
     return plain and not hides_input and _each_its_coin(site)
 
@@ -148,3 +151,18 @@ def _group(site: Site) -> Group:
     """What sites of one place and one value have in common."""
     value = 0.0 if site.mask is None else float(site.mask.max())
     return *_place(site), round(value, 4)
+
+
+def not_normal(case: Case) -> Iterator[Finding]:
+    """Alpha dropout, which keeps a mean of 0, of numbers none of which is below 0."""
+    for _, site in case.acting():
+        if site.lowest is None or site.lowest < 0 or not site.p or site.p >= 1:
+            continue
+        factor = ((1 - site.p) / (1 + site.p * ALPHA**2)) ** 0.5
+        yield found(
+            "wrong-scale", site.place,
+            {"p": site.p, "lowest_input": site.lowest, "mean_over_evaluation": factor},
+            f"{site.name} keeps a mean of 0 and a variance of 1, and no number here is below 0: on "
+            f"average {number(factor)} of what passes in evaluation passes in training.",
+            "likely", "nn.Dropout; AlphaDropout belongs behind nn.SELU",
+        )  # fmt: skip

@@ -19,7 +19,7 @@ def wrong_shapes(case: Case) -> Iterator[Finding]:
         rank, wanted = len(site.shape), CHANNELS[site.name][0]
         if rank > wanted:
             continue
-        unbatched = site.name != "dropout2d" and rank == wanted - 1
+        unbatched = site.name in ("dropout1d", "dropout3d") and rank == wanted - 1
         if unbatched and case.batch_axis(index) != 0:
             continue  # one example without a batch axis, which is allowed
         shape = coin_shape(site, case.training) or ()
@@ -37,11 +37,13 @@ def wrong_shapes(case: Case) -> Iterator[Finding]:
              "numbers_per_coin": numbers / max(coins, 1)},
             f"{site.name} is made for {wanted} axes and gets {rank}, {tuple(site.shape)}: "
             f"{coins} coins for {numbers} numbers drop {what}.",
-            "likely", _mend(rank, wanted),
+            "likely", _mend(site.name, rank, wanted),
         )  # fmt: skip
 
 
-def _mend(rank: int, wanted: int) -> str:
+def _mend(name: str, rank: int, wanted: int) -> str:
+    if name == "feature_alpha_dropout":
+        return "nn.AlphaDropout for (examples, features)"
     if rank == 2:
         return "nn.Dropout for (examples, features)"
     if rank == 3:
