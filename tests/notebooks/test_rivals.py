@@ -14,6 +14,8 @@ from torch.optim.swa_utils import update_bn
 
 from dropout import bayes, functional, reference
 from dropout import nn as dropout_nn
+from dropout import bayes, functional, nn, reference
+from dropout.layers import concrete
 from dropout.theory import penalties, variance_shift
 from dropout.training import loops
 from tests import rivals
@@ -128,6 +130,49 @@ def without_dropout(*widths, p=0.0):
     return MLP(*widths)
 
 
+def kl_without_entropy(layer, length=1.0):
+    """The price of the weights alone."""
+    return length**2 / 2 * layer.layer.weight.square().sum() * (1 + layer.logit.exp())
+
+
+def kl_of_one_coin(layer, length=1.0):
+    """The entropy of one coin, where each input has its own."""
+    return kl_without_entropy(layer, length) + KL(layer, 0.0) / layer.layer.weight.shape[1]
+
+
+def kl_of_vanilla(layer, length=1.0):
+    """The price of vanilla dropout's weights, asked of those of inverted dropout."""
+    q = torch.sigmoid(-layer.logit)
+    return KL(layer, 0.0) + length**2 / 2 * q * layer.layer.weight.square().sum()
+
+
+def relaxed_unscaled(x, logit, temperature=0.1, training=True, **options):
+    out = CONCRETE(x, logit, temperature, training, **options)
+    return out * torch.sigmoid(-logit) if training else out
+
+
+def relaxed_without_slope(x, logit, *arguments, **options):
+    return CONCRETE(x, logit.detach(), *arguments, **options)
+
+
+def variance_p(x, p, **options):
+    return GAUSSIAN(x, p / (1 + p), **options)
+
+
+def blocks_of_one(x, p, size, *, key=None, per_channel=True):
+    return functional.dropout(x, p, key=key)
+
+
+def torch_always_drops(x, p=0.5, training=True, inplace=False):
+    return TORCH_DROPOUT(x, p, True, inplace)
+
+
+KL, CONCRETE, GAUSSIAN = (
+    nn.ConcreteDropout.kl, concrete.concrete_dropout, functional.gaussian_dropout,
+)  # fmt: skip
+TORCH_DROPOUT = torch.nn.functional.dropout
+
+
 THROUGH_WEIGHTS, MLP = variance_shift.through_weights, loops.mlp
 SQUARED_LOSS_PENALTY = penalties.squared_loss_penalty
 EXPECTED_LOGISTIC_LOSS = penalties.expected_logistic_loss
@@ -138,6 +183,9 @@ ENSEMBLES, NOISE, MC = "04_ensembles", "05_noise_variance", "06_mc_dropout"
 OVERFITTING, TENSION, WHY = "01_overfitting", "08_batch_norm_tension", "09_why_it_helps"
 SCALE = "16_gpu_and_scale"
 SEQUENCES = "12_transformers_and_sequences"
+LEARNED, COINS = "10_gaussian_and_learned_noise", "11_one_coin_many_layers"
+PITFALLS = "15_pitfalls_and_audit"
+PRICE, RELAXED = "dropout.nn.ConcreteDropout.kl", "dropout.layers.concrete.concrete_dropout"
 PENALTY, SHIFT = "dropout.theory.penalties", "dropout.theory.variance_shift"
 RECIPE = "13_training_recipe"
 RIVALS = [
@@ -363,6 +411,97 @@ RIVALS = [
           change=(("nn.Dropout(p)", "nn.Identity()"),)),
     Rival(RECIPE, "how-many-seeds", "without the power",
           change=(("z(0.975) + z(power)", "z(0.975)"),)),
+    Rival(LEARNED, "gaussian-differs", "a coin for a normal number",
+          patch=(("dropout.functional.gaussian_dropout", functional.dropout),)),
+    Rival(LEARNED, "gaussian-differs", "variance p for p/q",
+          patch=(("dropout.functional.gaussian_dropout", variance_p),)),
+    Rival(LEARNED, "local-derived", "contributions of one sign",
+          change=(("variance_ - alpha_ * squares", "variance_ - alpha_ * mean_**2"),)),
+    Rival(LEARNED, "gradient-variance", "weights drawn for each",
+          change=(("copies = 1 if", "copies = len(a) if"),)),
+    Rival(LEARNED, "kl-price", "half a degree of freedom off",
+          change=(("@ psi(k + 0.5)", "@ psi(k + 1.0)"),)),
+    Rival(LEARNED, "relaxed-bias", "not divided by q", change=(("/ (1 - p) ** r", "/ 1"),)),
+    Rival(LEARNED, "relaxed-bias", "a coin",
+          change=(("expit(-(logit + v) / t)", "(logit + v < 0)"),)),
+    Rival(LEARNED, "learned-derived", "no prior",
+          change=(("(2 * (tau * S + ell**2))", "(2 * tau * S)"),)),
+    Rival(LEARNED, "learned-enumerated", "prior on the weights themselves",
+          change=(("length**2 / (1 - p) * np.eye(4)", "length**2 * np.eye(4)"),)),
+    Rival(LEARNED, "learned-enumerated", "entropy of one coin",
+          change=(("- 4 * H * entropy", "- H * entropy"),)),
+    Rival(LEARNED, "learned-sampled", "no entropy", patch=((PRICE, kl_without_entropy),)),
+    Rival(LEARNED, "learned-sampled", "entropy of one coin", patch=((PRICE, kl_of_one_coin),)),
+    Rival(LEARNED, "learned-sampled", "price of vanilla weights",
+          patch=((PRICE, kl_of_vanilla),)),
+    Rival(LEARNED, "learned-sampled", "unscaled", patch=((RELAXED, relaxed_unscaled),)),
+    Rival(LEARNED, "learned-sampled", "a rate without a gradient",
+          patch=((RELAXED, relaxed_without_slope),)),
+    Rival(COINS, "shared-by-hand", "unscaled", change=(("a / q - a", "a - a"),)),
+    Rival(COINS, "shared-derived", "a square for each member",
+          change=(("own = (1 - Q)", "own = 2 * (1 - Q)"),)),
+    Rival(COINS, "shared-enumerated", "a square for each member",
+          change=(("p / q * parts[0] @ parts[0]", "p / q * a @ a"),)),
+    Rival(COINS, "shared-enumerated", "vanilla: p q",
+          change=(("p / q * parts[0] @ parts[1]", "p * q * parts[0] @ parts[1]"),)),
+    Rival(COINS, "shared-sampled", "a coin for each element of a channel",
+          patch=(("dropout.functional.dropout2d", functional.dropout),)),
+    Rival(COINS, "shared-sampled", "a coin for each channel in the place of elements",
+          patch=(("dropout.functional.dropout", functional.dropout2d),)),
+    Rival(COINS, "shared-sampled", "unscaled", rivals.unscaled),
+    Rival(COINS, "neighbours-say", "blocks that are elements",
+          patch=(("dropout.functional.drop_block2d", blocks_of_one),)),
+    Rival(COINS, "dropconnect-variance", "DropConnect with dropout's coins",
+          change=(("covariances((2, 2, 3))", "covariances((2, 1, 3))"),)),
+    Rival(COINS, "in-part-derived", "union for intersection",
+          change=(("len(i) + len(j)) - 1", "len(i + j) / 2) - 1"),)),
+    Rival(COINS, "in-part-enumerated", "the paper's gamma",
+          change=(("block_threshold(p, size, size, block) / 2**32",
+                   "p / block**2 * size**2 / (size - block + 1) ** 2"),)),
+    Rival(COINS, "in-part-sampled", "groups that do not overlap",
+          change=(("return np.kron(along, along)", "return np.kron(along, along).clip(max=1)"),)),
+    Rival(COINS, "true-rate", "the rate asked for",
+          change=(("return drops.mean(), drops", "return p, drops"),)),
+    Rival(COINS, "path-batch", "a mask in the place of rows",
+          change=(("nn.StochasticDepth(branch, 0.5)",
+                   "lambda x: x + functional.drop_path(branch(x), 0.5)"),)),
+    Rival(COINS, "path-unused", "no gradient is a gradient of 0",
+          change=(("rows=None) is None", "rows=Rows(0, 8, 16)) is None"),)),
+    Rival(COINS, "path-depth", "rates from 0 to P",
+          change=(("layer / L * P", "(layer - 1) / (L - 1) * P"),)),
+    Rival(COINS, "before-pooling", "the mean is that of the greatest",
+          change=(("p ** np.arange(4) @ x", "x[0]"),)),
+    Rival(COINS, "wrong-shapes", "Dropout1d as plain dropout",
+          patch=(("torch.nn.Dropout1d", torch.nn.Dropout),)),
+    Rival(PITFALLS, "four-facts", "active in evaluation",
+          patch=(("torch.nn.functional.dropout", torch_always_drops),)),
+    Rival(PITFALLS, "auditor", "an auditor without checks", patch=(("dropout.audit.CHECKS", ()),)),
+    Rival(PITFALLS, "trap-functional", "no mend",
+          change=(("F.dropout(h, 0.5, training=self.training)", "F.dropout(h, 0.5)"),)),
+    Rival(PITFALLS, "trap-out-of-reach", "no mend",
+          change=((' if self.training or self.way == "attention" else 0.0', ""),)),
+    Rival(PITFALLS, "trap-thrown-away", "the mend",
+          change=(("        F.dropout(h, 0.5, self.training)  #",
+                   "        h = F.dropout(h, 0.5, self.training)  #"),)),
+    Rival(PITFALLS, "checkpoint-derived", "the same mask",
+          change=(("z * k[j] / q", "z * m[j] / q"),)),
+    Rival(PITFALLS, "checkpoint-enumerated", "penalty p for p/q",
+          change=(("p / (1 - p) * weights * inputs**2", "p * weights * inputs**2"),)),
+    Rival(PITFALLS, "checkpoint-sampled", "the state is kept",
+          change=(("preserve_rng_state=keep", "preserve_rng_state=True"),)),
+    Rival(PITFALLS, "trap-scores", "dropped after the softmax",
+          change=(("softmax(self.drop(scores)) if", "self.drop(softmax(scores)) if"),)),
+    Rival(PITFALLS, "trap-output", "floor p y²",
+          change=(("(1 - keep) / keep * value**2", "(1 - keep) * value**2"),)),
+    Rival(PITFALLS, "trap-batch-norm", "without the mean",
+          change=(("(units**2).mean() / units", "units.var(0).mean() / units"),)),
+    Rival(PITFALLS, "trap-twice", "rates add",
+          change=(("joint = 1 - (1 - p) * (1 - r)", "joint = p + r"),)),
+    Rival(PITFALLS, "trap-one", "p = 0.9", change=(("nn.Dropout(1.0)", "nn.Dropout(0.9)"),)),
+    Rival(PITFALLS, "trap-seed-in-forward", "no seed",
+          change=(("torch.manual_seed(0)", "pass"),)),
+    Rival(PITFALLS, "trap-one-mask", "a mask for each",
+          change=(("torch.rand(h.shape[1:])", "torch.rand(h.shape)"),)),
 ]  # fmt: skip
 
 
