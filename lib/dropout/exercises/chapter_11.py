@@ -646,3 +646,45 @@ def drop_path(x, p, training):
         ],
     )
 )  # fmt: skip
+
+# ---- a prediction -------------------------------------------------------------------------------
+
+EXERCISES.append(
+    Choice(
+        id="11.9",
+        title="Does it start?",
+        trains="telling what keeps a deep network from learning",
+        question=r"""
+A residual network of 24 branches, each with a layer norm, learns 500 digits for ten epochs, at a
+learning rate at which it learns without DropPath. Now with DropPath whose rate grows with depth to
+1/2, once from the first step on, once with a rate that rises from 0 over the first five epochs. The
+training loss is measured without DropPath. Where are the two after ten epochs? (A network that has
+learned nothing is at log 10, which is 2.3 nats.)
+""",
+        options={
+            "a": "The one with the warm-up is below 1 nat, the other at 2.3.",
+            "b": "Both are below 1 nat.",
+            "c": "Both are at 2.3: the last branches run half of the time.",
+            "d": "The one without the warm-up is below 1 nat, the other at 2.3.",
+        },
+        answer="b",
+        hints=[
+            "What does an example see of a branch that it drops, and what of the skip beside it?",
+            "The skips carry the digits to the last layer in every step, whatever drops.",
+        ],
+        solution=r"""
+Both learn, and so does the network without DropPath. A branch that drops leaves its skip, so that
+images and gradients pass in every step. The section goes on to a network that does not start: there
+a learning rate that is too high for the depth was to blame, and no warm-up of the rate helped.
+""",
+        wrong=[
+            Wrong("a", "That would make DropPath the obstacle at the start. But the first branches "
+                       "hardly drop, and the skips never do."),
+            Wrong("c", "That the last branches run half of the time is noise; in the other half "
+                       "they learn, and the branches below them more often."),
+            Wrong("d", "The warm-up begins with weaker noise, not with stronger. It cannot be the "
+                       "one that is kept from learning."),
+        ],
+        reveals="fig-warm-up",
+    )
+)  # fmt: skip
