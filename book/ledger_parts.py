@@ -26,15 +26,16 @@ GROUPS = {  # by the number of the first claim
 
 def read_ledger(env) -> list[dict]:
     """The ledger's entries; the page being read is read again when the ledger changes."""
-    return yaml.safe_load(_noted(env, LEDGER))
+    return yaml.safe_load(read_noted(env, LEDGER))
 
 
 def read_robust(env) -> dict[str, dict]:
     """For each notebook how often its assertions held on fresh seeds."""
-    return json.loads(_noted(env, ROBUST))["notebooks"]
+    return json.loads(read_noted(env, ROBUST))["notebooks"]
 
 
-def _noted(env, name: str) -> str:
+def read_noted(env, name: str) -> str:
+    """A file's text; the page being read is read again when the file changes."""
     path = Path(env.srcdir, name)
     env.note_dependency(str(path))
     return path.read_text("utf-8")
