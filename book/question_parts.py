@@ -48,10 +48,8 @@ def labels(entry: dict) -> list[str]:
 
 
 def permalink(entry: dict) -> nodes.raw:
-    link = (
-        f'<a class="headerlink" href="#question-{entry["id"]}" title="Link to this question">#</a>'
-    )
-    return nodes.raw("", link, format="html")
+    link = f'class="headerlink" href="#question-{entry["id"]}" title="Link to this question"'
+    return nodes.raw("", f"<a {link}>#</a>", format="html")
 
 
 def name_sections(app, doctree, docname) -> None:

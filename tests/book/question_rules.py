@@ -39,9 +39,9 @@ def passage(path: Path, label: str) -> Passage | None:
             if target and target[1] == label:
                 parts, pending = [], True
             continue
-        if pending and depth:
-            level = depth
-        elif not pending and (depth and depth <= (level or depth) or target and not level):
+        if pending:
+            level = depth or level
+        elif (depth and depth <= (level or depth)) or (target and not level):
             break
         pending &= bool(target) or not line
         asserts |= is_code and bool(ASSERT.match(line))
