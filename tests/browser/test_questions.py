@@ -32,6 +32,12 @@ def test_every_question_is_there_under_an_anchor_of_its_own(page):
         assert link.count() == page.locator(f"#question-{entry['id']}").count() == 1
 
 
+def test_links_say_to_which_section_of_which_page_they_lead(page):
+    texts = page.locator(".question-shown a").all_inner_texts()
+    assert len(texts) >= len(QUESTIONS)
+    assert all(": " in text for text in texts), texts
+
+
 def test_without_scripts_every_question_is_seen(browser):
     page = browser.new_page(java_script_enabled=False)
     page.goto(PAGE)
