@@ -37,7 +37,7 @@ def row(entry: dict) -> str:
         (
             f"(question-{entry['id']})=\n::::{{div}} question\n[{entry['ask']}]{{.question-ask}}",
             entry["answer"],
-            f"[Shown in {links}.]{{.question-shown}}\n::::",
+            f"[Shown in {links}]{{.question-shown}}\n::::",
         )
     )
 
