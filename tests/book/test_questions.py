@@ -118,7 +118,7 @@ def test_a_figure_that_is_off_by_one_in_its_last_place_is_mostly_noticed():
             for step in (-1, 1):
                 wrong = answer[: match.start()] + off_by(match[0], step) + answer[match.end() :]
                 noticed.append(bool(question_rules.unseen(wrong, text)))
-    assert sum(noticed) > 0.7 * len(noticed)
+    assert sum(noticed) > 0.65 * len(noticed)
 
 
 def off_by(written: str, step: int) -> str:
