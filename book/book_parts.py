@@ -1,5 +1,5 @@
 """What this book adds to Sphinx: a table of versions, local MathJax, a comma that stays beside its
-formula.
+formula, and chapters with the number of their file.
 """
 
 import platform
@@ -9,6 +9,7 @@ from importlib.metadata import distribution, version
 from docutils import nodes
 from ledger_parts import parse_markdown
 from myst_nb.sphinx_ import HideCodeCellNode
+from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.util.docutils import SphinxDirective
 
 PACKAGES = ("torch", "numpy", "sympy", "scikit-learn", "matplotlib", "jupyter-book", "myst-nb")
@@ -78,7 +79,28 @@ def keep_neighbours(app, doctree, docname) -> None:
             span += nodes.Text(after[0])
 
 
+def numbered_by_file(assign):
+    """Section numbers that begin with the number of the chapter's file, also after a gap."""
+
+    def assigned(collector, env) -> list[str]:
+        changed = assign(collector, env)
+        for page, numbers in env.toc_secnumbers.items():
+            if chapter := re.match(r"chapters/(\d+)_", page):
+                own = int(chapter[1])
+                for anchor, number in numbers.items():
+                    numbers[anchor] = number and (own, *number[1:])
+                for node in (env.titles[page], *env.tocs[page].findall(nodes.reference)):
+                    if number := node.get("secnumber"):
+                        node["secnumber"] = [own, *number[1:]]
+        return changed
+
+    return assigned
+
+
 def setup(app) -> dict:
+    TocTreeCollector.assign_section_numbers = numbered_by_file(
+        TocTreeCollector.assign_section_numbers
+    )
     app.add_directive("versions", Versions)
     app.connect("config-inited", use_local_mathjax)
     app.connect("doctree-resolved", name_folds)

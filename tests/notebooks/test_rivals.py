@@ -12,9 +12,8 @@ import torch
 from scipy.special import expit
 from torch.optim.swa_utils import update_bn
 
-from dropout import bayes, functional, reference
-from dropout import nn as dropout_nn
 from dropout import bayes, functional, nn, reference
+from dropout import nn as dropout_nn
 from dropout.layers import concrete
 from dropout.theory import penalties, variance_shift
 from dropout.training import loops
