@@ -37,7 +37,7 @@ def test_every_block_runs_and_does_what_it_says():
             assert not any(m.training for m in space["model"].modules())
         if "drops = " in block:
             assert space["drops"]
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 11
 
 
 def test_every_remedy_is_listed_at_the_top():
