@@ -79,8 +79,12 @@ def keep_neighbours(app, doctree, docname) -> None:
             span += nodes.Text(after[0])
 
 
-def numbered_by_file(assign):
-    """Section numbers that begin with the number of the chapter's file, also after a gap."""
+def number_by_file(app, env, docnames) -> None:
+    """Section numbers are to begin with the number of the chapter's file, also after a gap.
+
+    Jupyter Book sets up its own way of counting, which this wraps, after the extensions.
+    """
+    assign = TocTreeCollector.assign_section_numbers
 
     def assigned(collector, env) -> list[str]:
         changed = assign(collector, env)
@@ -94,15 +98,13 @@ def numbered_by_file(assign):
                         node["secnumber"] = [own, *number[1:]]
         return changed
 
-    return assigned
+    TocTreeCollector.assign_section_numbers = assigned
 
 
 def setup(app) -> dict:
-    TocTreeCollector.assign_section_numbers = numbered_by_file(
-        TocTreeCollector.assign_section_numbers
-    )
     app.add_directive("versions", Versions)
     app.connect("config-inited", use_local_mathjax)
+    app.connect("env-before-read-docs", number_by_file)
     app.connect("doctree-resolved", name_folds)
     app.connect("doctree-resolved", keep_neighbours)
     app.connect("html-page-context", fix_roles)

@@ -2,16 +2,18 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from docutils import nodes
 from docutils.utils import new_document
+from sphinx.environment.collectors.toctree import TocTreeCollector
 
 
 @pytest.fixture
-def keep_neighbours(monkeypatch):
+def book_parts(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "book"))
-    yield __import__("book_parts").keep_neighbours
+    yield __import__("book_parts")
     sys.modules.pop("book_parts")
 
 
@@ -28,12 +30,30 @@ def keep_neighbours(monkeypatch):
         (["*p*", ".", " with ", "$q", "."], ["$q."]),
     ],
 )
-def test_a_formula_keeps_what_touches_it(keep_neighbours, written, together):
+def test_a_formula_keeps_what_touches_it(book_parts, written, together):
     document, paragraph = new_document("page"), nodes.paragraph()
     document += paragraph
     for part in written:
         kind = {"$": nodes.math, "*": nodes.emphasis}.get(part[0])
         paragraph += kind("", part) if kind else nodes.Text(part)
-    keep_neighbours(None, document, "page")
+    book_parts.keep_neighbours(None, document, "page")
     assert paragraph.astext() == "".join(written)
     assert [span.astext() for span in document.findall(nodes.inline)] == together
+
+
+def test_a_chapter_has_the_number_of_its_file(book_parts, monkeypatch):
+    monkeypatch.setattr(TocTreeCollector, "assign_section_numbers", lambda *_: ["book/run"])
+    pages = "book/run", "chapters/16_scale"
+    numbered = lambda: nodes.reference(secnumber=[2, 1])  # noqa: E731
+    env = SimpleNamespace(
+        toc_secnumbers={page: {"": (2,), "#a": (2, 1), "#b": None} for page in pages},
+        titles={page: nodes.title(secnumber=[2]) for page in pages},
+        tocs={page: nodes.bullet_list("", numbered(), nodes.reference()) for page in pages},
+    )
+    book_parts.number_by_file(None, env, [])
+    assert TocTreeCollector().assign_section_numbers(env) == ["book/run"]
+    for page, number in zip(pages, (2, 16), strict=True):
+        assert env.toc_secnumbers[page] == {"": (number,), "#a": (number, 1), "#b": None}
+        assert env.titles[page]["secnumber"] == [number]
+        assert env.tocs[page][0]["secnumber"] == [number, 1]
+        assert "secnumber" not in env.tocs[page][1]
