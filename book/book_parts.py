@@ -9,8 +9,8 @@ from importlib.metadata import distribution, version
 from docutils import nodes
 from ledger_parts import parse_markdown
 from myst_nb.sphinx_ import HideCodeCellNode
-from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.util.docutils import SphinxDirective
+from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 
 PACKAGES = ("torch", "numpy", "sympy", "scikit-learn", "matplotlib", "jupyter-book", "myst-nb")
 
@@ -79,15 +79,12 @@ def keep_neighbours(app, doctree, docname) -> None:
             span += nodes.Text(after[0])
 
 
-def number_by_file(app, env, docnames) -> None:
-    """Section numbers are to begin with the number of the chapter's file, also after a gap.
+def number_by_file(collector: type) -> None:
+    """Section numbers are to begin with the number of the chapter's file, also after a gap."""
+    assign = collector.assign_section_numbers
 
-    Jupyter Book sets up its own way of counting, which this wraps, after the extensions.
-    """
-    assign = TocTreeCollector.assign_section_numbers
-
-    def assigned(collector, env) -> list[str]:
-        changed = assign(collector, env)
+    def assigned(self, env) -> list[str]:
+        changed = assign(self, env)
         for page, numbers in env.toc_secnumbers.items():
             if chapter := re.match(r"chapters/(\d+)_", page):
                 own = int(chapter[1])
@@ -98,13 +95,13 @@ def number_by_file(app, env, docnames) -> None:
                         node["secnumber"] = [own, *number[1:]]
         return changed
 
-    TocTreeCollector.assign_section_numbers = assigned
+    collector.assign_section_numbers = assigned
 
 
 def setup(app) -> dict:
+    number_by_file(TocTreeCollectorWithStyles)
     app.add_directive("versions", Versions)
     app.connect("config-inited", use_local_mathjax)
-    app.connect("env-before-read-docs", number_by_file)
     app.connect("doctree-resolved", name_folds)
     app.connect("doctree-resolved", keep_neighbours)
     app.connect("html-page-context", fix_roles)
