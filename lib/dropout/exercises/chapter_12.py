@@ -611,7 +611,7 @@ def locked(x, p):
         ],
         check=check_locked,
         in_page=True,
-        power="800 coins at 0.25: a rate off by 0.13 is found 99 times in 100",
+        power="800 coins at 0.25: a rate off by 0.14 is found 99 times in 100",
         harmless={
             "random.random() < q -> random.random() <= q": "a coin equals q once in 2^53 tosses",
         },
