@@ -182,6 +182,20 @@ def test_an_alarm_at_the_very_end_is_not_heard_later():
     assert signal.getsignal(signal.SIGALRM) is handler
 
 
+def test_an_alarm_that_another_thread_hands_on_is_not_heard_later(monkeypatch):
+    """It may come while the handler that was there before is put back."""
+    handler, put_back = signal.getsignal(signal.SIGALRM), signal.signal
+
+    def late(number, action):
+        if action is handler:
+            signal.raise_signal(signal.SIGALRM)
+        return put_back(number, action)
+
+    monkeypatch.setattr(signal, "signal", late)
+    assert running.limited(lambda: "done", 10) == "done"
+    assert signal.getsignal(signal.SIGALRM) is handler
+
+
 def test_the_line_of_an_error_is_the_readers_own(quick):
     source = "def dropout(x, p):\n    q = 1 - p\n    return x[len(x)] / q\n"
     message = quick.judge(forms.defined(source, "dropout")).message

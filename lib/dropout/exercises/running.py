@@ -43,14 +43,14 @@ def limited(body: Callable[[], Any], seconds: float) -> Any:
 
 def _under_alarm(body: Callable[[], Any], seconds: float) -> Any:
     before = signal.getsignal(signal.SIGALRM) or signal.SIG_DFL
-    rings = 0
+    rings, over = 0, False
 
     def ring(_: int, frame: Any) -> None:
         nonlocal rings
         rings += 1
         if rings == PATIENCE:  # it catches whatever is raised: so ring where it catches, too
             signal.setitimer(signal.ITIMER_REAL, AT_ONCE, AT_ONCE)
-        if frame is None or frame.f_code not in deaf:
+        if not over and (frame is None or frame.f_code not in deaf):
             raise TimeUp
 
     deaf = (_under_alarm.__code__, ring.__code__)  # the body is over, or about to be stopped
@@ -59,6 +59,7 @@ def _under_alarm(body: Callable[[], Any], seconds: float) -> Any:
         signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
         return body()
     finally:
+        over = True  # another thread may hand on an alarm late, within the next two calls
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
