@@ -339,7 +339,7 @@ def check_channels(drop_channels):
     yield expect(
         "a channel falls whole", mixed == 0,
         f"Of 1200 channels {mixed} have lost some of their numbers and kept others.",
-        "toss one coin for all numbers of a channel",
+        "toss one coin for all numbers of a channel", "mixed",
     )  # fmt: skip
     kept = [channel[0] != 0 for channel in channels]
     rows = [kept[8 * k : 8 * k + 8] for k in range(150)]

@@ -524,7 +524,7 @@ def check_locked(locked):
     yield expect(
         "the mask is the same at all steps", mixed == 0,
         f"Of 800 features of sequences {mixed} are there at one step and gone at another.",
-        "toss before the loop over the steps",
+        "toss before the loop over the steps", "mixed",
     )  # fmt: skip
     rows = kept[0]
     yield expect(

@@ -193,7 +193,7 @@ def check_masks(masks):
     yield expect(
         "a share of 1 − p is kept", plausible(count, 1000, 0.25 + 0.5),
         f"At p = 0.25, {count / 10:.1f}% of 1000 numbers are kept; 75% are wanted.",
-        "look at the comparison",
+        "look at the comparison", "few" if count < 500 else "many",
     )  # fmt: skip
     yield expect(
         "steps have masks of their own",
