@@ -14,7 +14,7 @@ which rows, and together they drop what one process with the whole batch would d
 
 Layers without keys draw seeds from PyTorch's CPU generator in each process. Where those generators
 are seeded alike, processes drop alike, as with torch.nn's layers: give each process a seed of its
-own, such as `torch.manual_seed(seed + rank)`, or the model keys. `unique_keys` notices. The
+own, such as `torch.manual_seed(1000 * seed + rank)`, or the model keys. `unique_keys` notices. The
 replicas of torch.nn.DataParallel have one key and no rows, and drop alike.
 """
 

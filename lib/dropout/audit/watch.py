@@ -258,7 +258,7 @@ class Watch:
                 f"{path or 'what draws from the global generator'} dropped the same on ranks "
                 f"{', '.join(map(str, ranks))}, whose inputs differ.",
                 "certain",
-                "torch.manual_seed(seed + rank), or dropout.seeding.set_step with rows",
+                "torch.manual_seed(1000 * seed + rank), or dropout.seeding.set_step with rows",
             )
 
     def _wrong_modes(self) -> Iterator[Finding]:
