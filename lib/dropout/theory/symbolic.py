@@ -18,17 +18,20 @@ from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.utilities.iterables import multiset_partitions
 
 
-def expectation(expr: sp.Expr, m: sp.Symbol | sp.IndexedBase, q: sp.Expr) -> sp.Expr:
+def expectation(expr: sp.Expr | int, m: sp.Symbol | sp.IndexedBase, q: sp.Expr) -> sp.Expr:
     """E[expr] over the masks m with keep probability q.
 
     Any function of finitely many coins is allowed, and any polynomial in them and in sums
     Σ_i f(i) m[i] with symbolic bounds. In a product of a coin m[j] and such a sum, j is taken to
-    lie within the sum's bounds. Raises ValueError for what is neither.
+    lie within the sum's bounds. A number is its own expectation. Raises ValueError for what is
+    neither.
 
     >>> m, h = sp.IndexedBase("m"), sp.IndexedBase("h")
     >>> i, n, q = sp.symbols("i n q", positive=True)
     >>> expectation(sp.Sum(h[i] * m[i] / q, (i, 1, n)), m, q)
     Sum(h[i], (i, 1, n))
+    >>> expectation(1, m, q)  # the empty product
+    1
     """
     if not isinstance(m, sp.Symbol | sp.IndexedBase):
         raise TypeError(f"m must be a Symbol or an IndexedBase, got {m!r}")
