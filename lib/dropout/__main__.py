@@ -1,6 +1,6 @@
 """python -m dropout: `audit` tells what is wrong with the dropout in a model, `bench` times the
-library here, `info` says which engines there are, `grade` marks notebooks with the checks of the
-book's exercises.
+library here, `experiment` runs the studies on real data, `info` says which engines there are,
+`grade` marks notebooks with the checks of the book's exercises.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from dropout import bench
+from dropout.experiments import command as experiment
 from dropout.experiments.results import provenance, surroundings
 from dropout.mask import threshold
 
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     auditing.add_argument("factory", metavar="module:factory", help="a function that returns "
                           "(model, inputs) or (model, inputs, keywords)")  # fmt: skip
     auditing.add_argument("--json", type=Path, metavar="FILE", help="also write the findings here")
+    experiment.add(commands)
     marking = commands.add_parser("grade", help="mark filled-in notebooks, as CSV")
     marking.add_argument("notebooks", metavar="notebook", type=Path, nargs="+")
     marking.add_argument("--seconds", type=limit, default=600,
@@ -104,6 +106,8 @@ def main(arguments: list[str] | None = None) -> None:
         from dropout.audit.command import run
 
         sys.exit(run(options, parser()))
+    if options.command == "experiment":
+        sys.exit(experiment.run(options, parser()))
     if options.command == "grade":
         from dropout.exercises import grading
 

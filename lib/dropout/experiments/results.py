@@ -38,10 +38,15 @@ def read(name: str) -> dict[str, Any]:
 
 def write(name: str, command: str, seeds: Sequence[int], **results: Any) -> Path:
     """Store results under book/results/ with their provenance, in one step; where they went."""
-    path = FOLDERS[0] / f"{name}.json"
-    text = json.dumps({"provenance": provenance(command, seeds), **results}, indent=1)
-    part = path.with_suffix(".json.part")
-    part.write_text(text + "\n", "utf-8")
+    return replace(
+        FOLDERS[0] / f"{name}.json", {"provenance": provenance(command, seeds), **results}
+    )
+
+
+def replace(path: Path, content: dict[str, Any]) -> Path:
+    """Write JSON to a file in one step: whole, or the file is as it was."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     part.replace(path)
     return path
 

@@ -1,0 +1,137 @@
+"""python -m dropout experiment list | run NAME | show NAME | export NAME."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from dropout.experiments.results import FOLDERS, replace
+from dropout.experiments.store import Store, StoreError, default_path
+from dropout.experiments.study import CHECK, Finished, Result, Study, find, names
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `experiment` to a command line."""
+    top = commands.add_parser("experiment", help="the studies on real data: run, resume, export")
+    actions = top.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="the studies, and how much of each is done")
+    running = actions.add_parser(
+        "run", help="do what is missing of a study",
+        description="Do the runs of a study that are not stored yet. A study that was stopped, in "
+        "whatever way, goes on where it was.",
+    )  # fmt: skip
+    showing = actions.add_parser("show", help="what a study found so far")
+    exporting = actions.add_parser("export", help="write what a study found as JSON")
+    for each in (running, showing, exporting):
+        each.add_argument("name", help="a study of `list`, or module:attribute of your own")
+    running.add_argument("--arms", nargs="+", default=[], metavar="ARM", help="these arms only")
+    running.add_argument("--jobs", type=count, metavar="N", help="processes, by default one a core")
+    running.add_argument("--scheduler", metavar="ADDRESS", help="of Dask: its workers do the runs")
+    exporting.add_argument("--to", type=Path, metavar="FILE",
+                           help="by default NAME.json among the book's results")  # fmt: skip
+    for each in (listing, running, showing, exporting):
+        each.add_argument("--store", type=Path, default=default_path(), metavar="FILE",
+                          help="of the finished runs, by default %(default)s")  # fmt: skip
+        each.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+
+
+def count(text: str) -> int:
+    """A number of processes."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"jobs must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Do what the command line asks; the exit status."""
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch finds no CUDA device on this machine")
+    from dropout.experiments.runner import RunError, run_study  # it wants tqdm, `info` does not
+
+    try:
+        if options.action == "list":
+            return listed(options)
+        study = find(options.name)
+        if options.action == "run":
+            study.plan([], options.arms)
+        with Store(options.store) as store:
+            if options.action == "run":
+                run_study(
+                    options.name, store, arms=options.arms, jobs=options.jobs,
+                    scheduler=options.scheduler, device=options.device,
+                )  # fmt: skip
+            finished = list(store.finished(study, options.device).values())
+    except (LookupError, StoreError, RunError) as error:
+        print(f"error: {error.args[0]}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from what is finished", file=sys.stderr)
+        return 130
+    print(progress(study, finished))
+    if options.action == "show":
+        print(f"{study.about}\nbeside: {study.beside}\nscale: {study.scale}\n")
+        print(json.dumps(study.summary(finished), indent=1))
+    if options.action == "export":
+        if not finished:
+            print(f"error: nothing of {study.name} is finished yet", file=sys.stderr)
+            return 1
+        print(export(study, finished, options.to))
+    return 0
+
+
+def listed(options: argparse.Namespace) -> int:
+    """Print the studies of the library."""
+    with Store(options.store) as store:
+        for study in map(find, names()):
+            finished = list(store.finished(study, options.device).values())
+            print(f"{progress(study, finished)}\n    {study.about}\n    beside {study.beside}")
+    return 0
+
+
+def progress(study: Study, finished: Sequence[Finished]) -> str:
+    """How much of a study is done, and the time that it took."""
+    done, planned = counted(study, finished)
+    hours = sum(each.seconds for each in finished) / 3600
+    return f"{study.name}: {done} of {planned} runs are finished, {hours:.2f} hours of one core"
+
+
+def counted(study: Study, finished: Sequence[Finished]) -> tuple[int, int]:
+    """How many runs are done, and how many there are as far as can be told."""
+    planned = study.plan(finished)
+    settings = [each.settings for each in finished]
+    return sum(each in settings for each in planned), len(planned)
+
+
+def export(study: Study, finished: Sequence[Finished], to: Path | None) -> Path:
+    """Write a study's summary with its provenance, and its check with what it gave."""
+    done, planned = counted(study, finished)
+    places = [each.surroundings for each in finished]
+    seeds = {each.settings["seed"] for each in finished if "seed" in each.settings}
+    content: Result = {
+        "provenance": {
+            "command": f"python -m dropout experiment run {study.name}",
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "seeds": sorted(seeds),
+            **places[-1],
+            "others": [
+                place for k, place in enumerate(places[:-1]) if place not in places[k + 1 :]
+            ],
+        },
+        "about": study.about,
+        "beside": study.beside,
+        "scale": study.scale,
+        "version": study.version,
+        "runs": {"finished": done, "planned": planned, "complete": done == planned},
+        "seconds": round(sum(each.seconds for each in finished), 1),
+        "check": next(
+            {"settings": each.settings, "result": each.result}
+            for each in finished
+            if each.settings.items() >= CHECK.items()
+        ),
+        **study.summary(finished),
+    }
+    return replace(to or FOLDERS[0] / f"{study.name}.json", content)

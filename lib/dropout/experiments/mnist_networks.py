@@ -1,0 +1,171 @@
+"""One network on MNIST, trained as its settings say: what most studies of chapter 14 share.
+
+Single precision. The first `examples` of the first 50,000 training images train, the last 10,000 of
+the 60,000 are for validation, the 10,000 test images for the test.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from dropout.experiments.study import Result
+from dropout.layers.max_norm import max_norm_
+from dropout.nn import DropConnect, Dropout, GaussianDropout
+from dropout.training.data import Images, mnist
+from dropout.training.loops import evaluate
+
+TRAIN, CLASSES, PIXELS = 50_000, 10, 784
+UNITS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU, "logistic": nn.Sigmoid, "tanh": nn.Tanh,
+}  # fmt: skip
+NOISE: dict[str, Callable[[float], nn.Module]] = {
+    "bernoulli": Dropout,
+    "gaussian": GaussianDropout,
+}
+SPARSITY = 1e-6  # keeps the logarithms of mean activations finite
+
+
+@lru_cache(maxsize=1)
+def parts(device: str = "cpu") -> dict[str, Images]:
+    """Training, validation and test images, in single precision."""
+    training, test = mnist()
+    cut = {
+        "train": (training, slice(0, TRAIN)),
+        "validation": (training, slice(TRAIN, None)),
+        "test": (test, slice(None)),
+    }
+    return {
+        name: Images(data.x[at].float().to(device), data.y[at].to(device))
+        for name, (data, at) in cut.items()
+    }
+
+
+def network(
+    widths: Sequence[int], *, units: str = "relu", p: float = 0.0, p_input: float = 0.0,
+    noise: str = "bernoulli",
+) -> nn.Sequential:  # fmt: skip
+    """A network of hidden layers of these widths, with dropout at rate p behind each.
+
+    `noise` "bernoulli" or "gaussian" says what kind; "dropconnect" drops at rate p the weights that
+    lead into each hidden layer but the first, and into the scores, one mask a batch.
+    """
+    layers: list[nn.Module] = [Dropout(p_input)] if p_input else []
+    sizes = [PIXELS, *widths, CLASSES]
+    for place, (inputs, outputs) in enumerate(pairwise(sizes)):
+        linear: nn.Module = nn.Linear(inputs, outputs)
+        if noise == "dropconnect" and place and p:
+            linear = DropConnect(linear, p)
+        layers.append(linear)
+        if place < len(widths):
+            layers.append(UNITS[units]())
+            if p and noise in NOISE:
+                layers.append(NOISE[noise](p))
+    return nn.Sequential(*layers)
+
+
+def sparsity(activations: Sequence[Tensor], target: float) -> Tensor:
+    """Σ KL(target || mean activation) over the units, in nats; activations are cut to (0, 1)."""
+    found = []
+    for each in activations:
+        mean = each.mean(0).clamp(SPARSITY, 1 - SPARSITY)
+        on, off = (target / mean).log(), ((1 - target) / (1 - mean)).log()
+        found.append((target * on + (1 - target) * off).sum())
+    return torch.stack(found).sum()
+
+
+def train(*, arm: str, judge: str, device: str, **settings: Any) -> Result:
+    """Train one network and measure it: what `comparison` asks of a study; the rest as in `fit`."""
+    data = parts(device)
+    if judge == "validation":
+        _, found = fit(device=device, judged=data["validation"], **settings)
+        at, loss, error = zip(*found, strict=True)
+        return {"at": at, "validation": {"loss": loss, "error": error}}
+    model, _ = fit(device=device, **settings)
+    examples = settings.get("examples", TRAIN)
+    train = Images(data["train"].x[:examples], data["train"].y[:examples])
+    return {"train": measured(model, train), "test": measured(model, data["test"])}
+
+
+def measured(model: nn.Module, data: Images) -> dict[str, float]:
+    """Loss (nats) and error (%) in evaluation mode."""
+    loss, accuracy = evaluate(model, data)
+    return {"loss": loss, "error": 100 * (1 - accuracy)}
+
+
+def fit(
+    *,
+    seed: int,
+    device: str,
+    widths: Sequence[int],
+    lr: float,
+    steps: int,
+    every: int,
+    stop: int | None = None,
+    judged: Images | None = None,
+    examples: int = TRAIN,
+    batch: int = 100,
+    momentum: float = 0.9,
+    c: float | None = None,
+    l2: float = 0.0,
+    l1: float = 0.0,
+    kl: float = 0.0,
+    target: float = 0.05,
+    **layers: Any,
+) -> tuple[nn.Sequential, list[tuple[int, float, float]]]:
+    """A trained network, and its loss (nats) and error (%) on `judged` every `every` steps.
+
+    `lr` is what a step is in the long run, lr / (1 - momentum) of PyTorch's, and falls to 0 in a
+    straight line over `steps` steps of `batch` images, of which the first `stop` are taken. `c`
+    bounds the length of each hidden unit's incoming weights; `l2` times half the sum of squares of
+    the weights, `l1` times the sum of their absolute values, and `kl` times `sparsity` of the
+    hidden layers are added to the loss. `layers` are the settings of `network`.
+    """
+    torch.manual_seed(seed)
+    model = network(widths, **layers).to(device)
+    train = parts(device)["train"]
+    optimiser = torch.optim.SGD(model.parameters(), lr=lr * (1 - momentum), momentum=momentum)
+    falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
+    weights = [w for w in model.parameters() if w.dim() == 2]
+    hidden = [layer for layer in model if type(layer) in UNITS.values()]
+    found, order = [], torch.empty(0, dtype=torch.int64)
+    for step in range(1, (stop or steps) + 1):
+        if len(order) < min(batch, examples):
+            order = torch.randperm(examples)
+        index, order = order[:batch], order[batch:]
+        model.train()
+        optimiser.zero_grad()
+        with outputs_of(hidden if kl else []) as activations:
+            loss = cross_entropy(model(train.x[index]), train.y[index])
+        if l2:
+            loss = loss + l2 / 2 * torch.stack([w.square().sum() for w in weights]).sum()
+        if l1:
+            loss = loss + l1 * torch.stack([w.abs().sum() for w in weights]).sum()
+        if kl:
+            loss = loss + kl * sparsity(activations, target)
+        loss.backward()
+        optimiser.step()
+        falling.step()
+        if c:
+            max_norm_(model[:-1], c)
+        if judged and step % every == 0:
+            now = measured(model, judged)
+            found.append((step, now["loss"], now["error"]))
+    return model, found
+
+
+@contextmanager
+def outputs_of(layers: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """What layers put out meanwhile."""
+    found: list[Tensor] = []
+    hooks = [layer.register_forward_hook(lambda *call: found.append(call[2])) for layer in layers]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()

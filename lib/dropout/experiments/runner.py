@@ -1,0 +1,163 @@
+"""Runs of a study, by processes of this machine or by a Dask cluster, into a store.
+
+A run has one thread: on small networks a second one gains nothing. What is lost when a worker dies
+is done again; what fails by itself stops the study, after the runs that are under way.
+"""
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import get_context, parent_process
+
+import torch
+from tqdm import tqdm
+
+from dropout.experiments.results import surroundings
+from dropout.experiments.store import Store
+from dropout.experiments.study import Finished, Settings, find
+
+Pool = AbstractContextManager[tuple[Executor, int]]
+DEATHS = 3  # of workers, after which a run is taken to be their cause
+PAUSE = 2.0  # seconds between looks at what another process has finished
+
+
+class RunError(Exception):
+    """A run that failed, or that its workers do not survive."""
+
+
+def work(name: str, settings: Settings, device: str) -> Finished:
+    """Do one run of a study that is found by its name; what a worker does."""
+    torch.set_num_threads(1)
+    study = find(name)
+    given = {key: value for key, value in settings.items() if key != "stage"}
+    begin = time.perf_counter()
+    result = study.train(**given, device=device)
+    return Finished(settings, result, time.perf_counter() - begin, surroundings())
+
+
+def run_study(
+    name: str,
+    store: Store,
+    *,
+    arms: Sequence[str] = (),
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    device: str = "cpu",
+) -> None:
+    """Do all runs of a study that the store lacks; what is stored already is left as it is.
+
+    `name` is that of a study of the library or "module:attribute". `jobs` processes work, by
+    default one a core; with `scheduler`, the address of a Dask scheduler, its workers do. Other
+    processes may work on the same store at the same time.
+
+    Raises RunError where a run fails, LookupError for an unknown study or arm, StoreError where the
+    store cannot be written. Runs that are under way then are still finished and stored.
+    """
+    make = (lambda: cluster(scheduler)) if scheduler else lambda: processes(jobs)
+    _Work(name, store, arms, device).all(make)
+
+
+@contextmanager
+def processes(jobs: int | None) -> Iterator[tuple[Executor, int]]:
+    """Processes of this machine, and how many there are."""
+    jobs = jobs or os.cpu_count() or 1
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _end_with_the_parent) as pool:
+        yield pool, jobs
+
+
+@contextmanager
+def cluster(scheduler: str) -> Iterator[tuple[Executor, int]]:
+    """The workers of a Dask scheduler, and how many runs they do at a time.
+
+    What a worker was doing when it died is given to another one by Dask.
+    """
+    from dask.distributed import Client
+
+    with Client(scheduler) as client:
+        yield client.get_executor(pure=False), max(1, sum(client.nthreads().values()))
+
+
+def _end_with_the_parent() -> None:
+    """Let a worker end when the process that made it is gone, however it went."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _Work:
+    """The runs of a study: which are to do, and what becomes of those that are being done."""
+
+    def __init__(self, name: str, store: Store, arms: Sequence[str], device: str) -> None:
+        self.name, self.study, self.store = name, find(name), store
+        self.arms, self.device = arms, device
+        self.deaths: Counter[str] = Counter()
+        self.fault: RunError | None = None
+
+    def all(self, make: Callable[[], Pool]) -> None:
+        """Work until nothing is left to do, with a new pool whenever one broke."""
+        with tqdm(desc=self.study.name, unit="run", disable=None) as bar:
+            while self.missing(bar):
+                with make() as (pool, width):
+                    self.use(pool, width, bar)
+                if self.fault:
+                    raise self.fault
+
+    def missing(self, bar: tqdm) -> dict[str, Settings]:
+        """The runs that can be told by now and are not finished, by key."""
+        finished = self.store.finished(self.study, self.device)
+        planned = {
+            self.study.key(settings, self.device): settings
+            for settings in self.study.plan(list(finished.values()), self.arms)
+        }
+        bar.total, bar.n = len(planned), len(planned.keys() & finished.keys())
+        bar.refresh()
+        return {key: settings for key, settings in planned.items() if key not in finished}
+
+    def use(self, pool: Executor, width: int, bar: tqdm) -> None:
+        """Keep a pool busy until all is done, a run has failed, or the pool is broken."""
+        busy: dict[Future[Finished], str] = {}
+        broken = False
+        while not broken:
+            missing = {} if self.fault else self.missing(bar)
+            while len(busy) < width and (key := self.store.claim(list(missing))):
+                busy[pool.submit(work, self.name, missing[key], self.device)] = key
+            if busy:
+                for future in wait(busy, PAUSE, FIRST_COMPLETED).done:
+                    broken |= self.take(future, busy.pop(future))
+            elif missing:  # another process is at work on them
+                time.sleep(PAUSE)
+            else:
+                return
+        for future in wait(busy).done:
+            self.take(future, busy[future])
+
+    def take(self, future: Future[Finished], key: str) -> bool:
+        """Store what a run brought, or note why it failed; whether the pool is broken."""
+        error = future.exception()
+        if error is None:
+            self.store.add(key, self.study, future.result())
+            return False
+        self.store.release(key)
+        if isinstance(error, BrokenProcessPool):
+            self.deaths[key] += 1
+            if self.deaths[key] == DEATHS:
+                self.fault = RunError(
+                    f"run {key} of {self.study.name}: its worker died {DEATHS} times, perhaps of "
+                    "too little memory; fewer --jobs need less"
+                )
+            return True
+        self.fault = RunError(
+            f"run {key} of {self.study.name}: {type(error).__name__}: {error}"
+        ).with_traceback(error.__traceback__)
+        self.fault.__cause__ = error
+        return False
