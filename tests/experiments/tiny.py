@@ -13,6 +13,7 @@ from dropout.experiments.comparison import comparison, product
 from dropout.nn import Dropout
 
 KILLER = "DROPOUT_TEST_KILLER"  # names a file: who finds none writes it and is killed
+LOG = "DROPOUT_TEST_LOG"  # names a file: a line for each run, the process's number
 
 
 def train(*, arm, p, lr, seed, judge, device, stop=None, slow=0.0):
@@ -26,6 +27,9 @@ def train(*, arm, p, lr, seed, judge, device, stop=None, slow=0.0):
         os.kill(os.getpid(), signal.SIGKILL)
     if arm == "faulty":
         raise ValueError("this arm is at fault")
+    if log := os.environ.get(LOG):
+        with Path(log).open("a", encoding="utf-8") as out:
+            out.write(f"{os.getpid()}\n")
     for _ in range(stop or 6):
         model.train()
         optimiser.zero_grad()
@@ -52,6 +56,7 @@ def study(*arms: str, slow: float = 0.0):
 
 
 STUDY = study("one", "two")
-SLOW = study("one", "two", slow=0.4)
+SLOW = study("one", "two", slow=0.2)
+LONG = study("one", "two", slow=60.0)
 KILLING = study("one", "killer")
 FAULTY = study("one", "faulty")

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context, parent_process
+from multiprocessing.synchronize import Event
 
 import torch
 from tqdm import tqdm
@@ -23,6 +24,7 @@ from dropout.experiments.study import Finished, Settings, find
 
 Pool = AbstractContextManager[tuple[Executor, int]]
 DEATHS = 3  # of workers, after which a run is taken to be their cause
+ANSWER = 10  # seconds for a scheduler to answer
 PAUSE = 2.0  # seconds between looks at what another process has finished
 
 
@@ -59,15 +61,20 @@ def run_study(
     store cannot be written. Runs that are under way then are still finished and stored.
     """
     make = (lambda: cluster(scheduler)) if scheduler else lambda: processes(jobs)
-    _Work(name, store, arms, device).all(make)
+    Work(name, store, arms, device).all(make)
 
 
 @contextmanager
 def processes(jobs: int | None) -> Iterator[tuple[Executor, int]]:
-    """Processes of this machine, and how many there are."""
-    jobs = jobs or os.cpu_count() or 1
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _end_with_the_parent) as pool:
-        yield pool, jobs
+    """Processes of this machine, and how many there are. Whatever ends this one ends them."""
+    jobs, context = jobs or os.cpu_count() or 1, get_context("spawn")
+    stop = context.Event()
+    with ProcessPoolExecutor(jobs, context, _end_with_the_parent, (stop,)) as pool:
+        try:
+            yield pool, jobs
+        except BaseException:
+            stop.set()
+            raise
 
 
 @contextmanager
@@ -76,25 +83,32 @@ def cluster(scheduler: str) -> Iterator[tuple[Executor, int]]:
 
     What a worker was doing when it died is given to another one by Dask.
     """
-    from dask.distributed import Client
-
-    with Client(scheduler) as client:
+    try:
+        from dask.distributed import Client
+    except ModuleNotFoundError as error:
+        raise RunError(f'--scheduler needs Dask ({error}): pip install ".[cluster]"') from error
+    try:
+        client = Client(scheduler, timeout=ANSWER)
+    except (OSError, ValueError) as error:
+        raise RunError(f"no Dask scheduler answers at {scheduler!r}: {error}") from error
+    with client:
         yield client.get_executor(pure=False), max(1, sum(client.nthreads().values()))
 
 
-def _end_with_the_parent() -> None:
-    """Let a worker end when the process that made it is gone, however it went."""
+def _end_with_the_parent(stop: Event) -> None:
+    """Let a worker end when the process that made it is gone, however it went, or says so."""
     parent = parent_process()
     assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    for over in (parent.join, stop.wait):
+        threading.Thread(target=_end_after, args=(over,), daemon=True).start()
 
 
-class _Work:
+def _end_after(over: Callable[[], object]) -> None:
+    over()
+    os._exit(1)
+
+
+class Work:
     """The runs of a study: which are to do, and what becomes of those that are being done."""
 
     def __init__(self, name: str, store: Store, arms: Sequence[str], device: str) -> None:
@@ -102,25 +116,31 @@ class _Work:
         self.arms, self.device = arms, device
         self.deaths: Counter[str] = Counter()
         self.fault: RunError | None = None
+        self.done = 0
 
     def all(self, make: Callable[[], Pool]) -> None:
         """Work until nothing is left to do, with a new pool whenever one broke."""
-        with tqdm(desc=self.study.name, unit="run", disable=None) as bar:
-            while self.missing(bar):
+        missing = self.missing()
+        # What was there at the start says nothing of the pace.
+        bar = tqdm(
+            desc=self.study.name, unit="run", initial=self.done, total=self.done + len(missing),
+            disable=None,
+        )  # fmt: skip
+        with bar:
+            while self.missing():
                 with make() as (pool, width):
                     self.use(pool, width, bar)
                 if self.fault:
                     raise self.fault
 
-    def missing(self, bar: tqdm) -> dict[str, Settings]:
+    def missing(self) -> dict[str, Settings]:
         """The runs that can be told by now and are not finished, by key."""
         finished = self.store.finished(self.study, self.device)
         planned = {
             self.study.key(settings, self.device): settings
             for settings in self.study.plan(list(finished.values()), self.arms)
         }
-        bar.total, bar.n = len(planned), len(planned.keys() & finished.keys())
-        bar.refresh()
+        self.done = len(planned.keys() & finished.keys())
         return {key: settings for key, settings in planned.items() if key not in finished}
 
     def use(self, pool: Executor, width: int, bar: tqdm) -> None:
@@ -128,7 +148,9 @@ class _Work:
         busy: dict[Future[Finished], str] = {}
         broken = False
         while not broken:
-            missing = {} if self.fault else self.missing(bar)
+            missing = {} if self.fault else self.missing()
+            bar.n, bar.total = self.done, self.done + len(missing)
+            bar.refresh()
             while len(busy) < width and (key := self.store.claim(list(missing))):
                 busy[pool.submit(work, self.name, missing[key], self.device)] = key
             if busy:

@@ -201,12 +201,15 @@ class Store:
         return False
 
     def _refuse_other_hosts(self) -> None:
-        """Refuse a store that a process on another host has open."""
+        """Refuse a store that a process on another host has open; sweep up after killed ones."""
         here = socket.gethostname()
         start = f"{self.path.name}."
         for path in self.path.parent.glob(f"{start}*.lock"):
-            host, pid, _ = path.name.removeprefix(start).removesuffix(".lock").rsplit(".", 2)
-            if host != here:
+            owner = path.name.removeprefix(start).removesuffix(".lock")
+            host, pid, _ = owner.rsplit(".", 2)
+            if host == here:
+                self._alive(owner)
+            else:
                 raise StoreError(
                     f"{self.path} is in use on {host} by process {pid}, and SQLite's log is safe "
                     "on one host only. Let several machines work by --scheduler, or name another "
