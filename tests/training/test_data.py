@@ -14,18 +14,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from dropout.training.data import (
-    MNIST,
-    Archive,
-    Source,
-    cache_folder,
-    cifar10,
-    digits,
-    fetch,
-    mnist,
-    parse_cifar,
-    shuffled,
-)
+from dropout.training.data import MNIST, cifar10, digits, mnist, parse_cifar, shuffled
+from dropout.training.sources import Archive, Source, beginnings, cache_folder, fetch
 
 CONTENT = np.random.default_rng(0).bytes(5000)
 PACKED = gzip.compress(CONTENT, mtime=0)
@@ -368,7 +358,7 @@ def packed(content: bytes) -> bytes:
 def toy_archive(body: bytes, *mirrors: str) -> Source:
     """A data set whose file is the first 5000 bytes of a member of an archive."""
     members = {"file": ("some/file", len(CONTENT))}
-    archive = Archive("toy.tar.gz", sha256(body).hexdigest(), members)
+    archive = Archive("toy.tar.gz", sha256(body).hexdigest(), beginnings(members))
     return Source("toy", {"file": sha256(CONTENT).hexdigest()}, mirrors, archive)
 
 

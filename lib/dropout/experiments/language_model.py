@@ -8,9 +8,7 @@ constant, so that each point of a run is one where it may be stopped. For each a
 point are chosen on validation data. About a quarter of an hour on one core; an arm that is stored
 already is not run again with `--resume`.
 
-It reads imdb_train.tsv and imdb_test.tsv, plain or .gz, below $DROPOUT_DATA/imdb: a heading, then a
-review a line, with label, rating, id and text between tabs. They are not fetched. Maas et al.,
-"Learning word vectors for sentiment analysis", ACL (2011).
+It needs the reviews of IMDB (see `dropout.training.reviews.imdb`).
 """
 
 import re
@@ -29,8 +27,10 @@ from torch.nn.functional import cross_entropy
 
 from dropout.experiments.results import read, write
 from dropout.layers.attention import TransformerBlock, TransformerEmbedding
-from dropout.training.data import Source, fetch, shuffled
+from dropout.training.data import shuffled
+from dropout.training.reviews import IMDB, parse_reviews
 from dropout.training.seeds import seed, seeds
+from dropout.training.sources import fetch
 
 WORDS, LENGTH, WIDTH, HEADS, LAYERS = 1000, 32, 64, 2, 2
 STEPS, BATCH, WARM_UP, POINTS = 800, 8, 80, 10
@@ -40,24 +40,15 @@ TUNING_SEED, SEEDS, SPLIT = seed(1200), seeds(3, first=1201), seed(1210)
 WINDOWS = STEPS * BATCH
 VALIDATION, TEST = 320, 1600  # windows
 
-IMDB = Source(
-    name="imdb",
-    files={
-        "imdb_train.tsv": "8826465a25a91932a0d53419cabe4b79547b9553fb09227e7038f97536bba641",
-        "imdb_test.tsv": "3c91fc0244d9d42eb294c2866118b8ca7b7c61c070a4b2d844a11513cb1a3973",
-    },
-    mirrors=(),
-)
-
 Windows = Int64[Tensor, "windows length_and_one"]
 
 
 def words(file: str, count: int) -> list[str]:
     """The first `count` words of the reviews of a file, which are shuffled: sorted by class."""
-    reviews = fetch(IMDB, file).decode("utf-8").rstrip("\n").split("\n")[1:]
+    reviews = parse_reviews(fetch(IMDB, file))
     found: list[str] = []
     for k in shuffled(len(reviews), SPLIT):
-        found += split_words(reviews[k].split("\t")[3])
+        found += split_words(reviews[k].text)
         if len(found) >= count:
             break
     return found[:count]

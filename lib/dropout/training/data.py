@@ -1,28 +1,11 @@
-"""Data sets: fixed splits, the same on every machine, and files that are checked before use.
+"""Images to train on: fixed splits, the same on every machine, from files that are checked.
 
-A file is looked for in the folder that $DROPOUT_DATA names, where that is set, and otherwise in a
-per-user cache that is filled by download. Its SHA-256, taken of the uncompressed bytes, decides
-whether it is the file that was asked for.
-
-The download is our own since pooch 1.9, which does the like, starts a broken one anew, knows one
-address a file, and checks the packed file, not what is in it.
+`dropout.training.sources` says where the files are looked for. Beside these sets there are
+`dropout.training.uci`, for regression, and `dropout.training.reviews`, texts.
 """
 
-import gzip
-import os
-import shutil
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import sha256
-from http.client import HTTPException
-from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import numpy as np
 import torch
@@ -30,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from dropout.mask import MASK32, MaskKey, philox4x32
+from dropout.training.sources import Archive, Source, beginnings, fetch
 
 SPLIT_STREAM = MASK32  # the last stream, so that no layer's mask shares a split's random words
 DIGITS_TRAIN, DIGITS_VALIDATION, DIGITS_TEST = 1000, 297, 500
@@ -41,31 +25,6 @@ class Images:
 
     x: Float[Tensor, "n *pixels"]
     y: Int64[Tensor, "n"]
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A .tar.gz that holds a data set's files: its name, its SHA-256 and, for each, where.
-
-    A member of the archive and the number of bytes at its beginning that are the file.
-    """
-
-    name: str
-    sha256: str
-    members: Mapping[str, tuple[str, int]]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set's files: folder name, SHA-256 of each uncompressed file, where to get them.
-
-    Each is name.gz at a mirror, or all of them lie in one archive there.
-    """
-
-    name: str
-    files: Mapping[str, str]
-    mirrors: tuple[str, ...]
-    archive: Archive | None = None
 
 
 MNIST = Source(
@@ -86,6 +45,24 @@ MNIST = Source(
     ),
 )
 
+FASHION_MNIST = Source(
+    name="fashion_mnist",
+    files={
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f8388776"
+        "8d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec29"
+        "4ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe0"
+        "87ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494"
+        "c5af83dab82d92729df917d7dec38c34",
+    },
+    mirrors=(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
+)
+
 CIFAR_BATCH = 10_000  # images a file
 CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes: a class, then the red, green and blue of 32 x 32 pixels
 CIFAR_TRAIN = 3 * CIFAR_BATCH
@@ -101,13 +78,15 @@ CIFAR10 = Source(
     archive=Archive(
         name="cifar-10-binary.tar.gz",
         sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        members={
-            f"{name}.bin": (f"cifar-10-batches-bin/{member}.bin", images * CIFAR_RECORD)
-            for name, member, images in (
-                *((f"data_batch_{k}", f"data_batch_{k}", CIFAR_BATCH) for k in (1, 2, 3)),
-                ("test_first_1000", "test_batch", 1000),
-            )
-        },
+        contents=beginnings(
+            {
+                f"{name}.bin": (f"cifar-10-batches-bin/{member}.bin", images * CIFAR_RECORD)
+                for name, member, images in (
+                    *((f"data_batch_{k}", f"data_batch_{k}", CIFAR_BATCH) for k in (1, 2, 3)),
+                    ("test_first_1000", "test_batch", 1000),
+                )
+            }
+        ),
     ),
 )
 
@@ -146,8 +125,24 @@ def mnist(folder: str | Path | None = None) -> tuple[Images, Images]:
     where a file is altered. LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to
     document recognition", Proceedings of the IEEE 86 (1998).
     """
-    images, labels, test_images, test_labels = (fetch(MNIST, file, folder) for file in MNIST.files)
-    return parse_idx(images, labels), parse_idx(test_images, test_labels)
+    return idx_files(MNIST, folder)
+
+
+def fashion_mnist(folder: str | Path | None = None) -> tuple[Images, Images]:
+    """The 60,000 training and 10,000 test images of Fashion-MNIST, in their original order.
+
+    Articles of clothing in ten classes, in the format of `mnist`, which says where the files are
+    read from and what is raised: the folder below $DROPOUT_DATA is fashion_mnist. Xiao, Rasul and
+    Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms"
+    (2017), arXiv:1708.07747.
+    """
+    return idx_files(FASHION_MNIST, folder)
+
+
+def idx_files(source: Source, folder: str | Path | None) -> tuple[Images, Images]:
+    """Training and test images of a source of four idx files."""
+    images, labels, *test = (fetch(source, file, folder) for file in source.files)
+    return parse_idx(images, labels), parse_idx(*test)
 
 
 def cifar10(folder: str | Path | None = None, *, train: int = 10_000) -> tuple[Images, Images]:
@@ -191,156 +186,3 @@ def shuffled(n: int, seed: int) -> Int64[np.ndarray, "n"]:
     counter[:, 0], counter[:, 2] = np.arange(n), key.stream
     words = philox4x32(counter, (key.seed & MASK32, key.seed >> 32)).astype(np.uint64)
     return np.argsort(words[:, 0] << 32 | words[:, 1], kind="stable")
-
-
-def fetch(source: Source, file: str, folder: str | Path | None = None) -> bytes:
-    """The uncompressed bytes of one file of a source, checked: from a folder or by download.
-
-    A file in `folder` or below $DROPOUT_DATA is only ever read. In the cache a bad one is replaced.
-    """
-    if folder is not None:
-        where, setting = Path(folder), ""
-    elif data := os.environ.get("DROPOUT_DATA"):
-        where, setting = Path(data) / source.name, f"DROPOUT_DATA is {data!r}, but "
-    else:
-        return download(source, file)
-    if (path := find(where, file)) is None:
-        fault = f"holds neither {file} nor {file}.gz" if where.is_dir() else "is not a folder"
-        raise FileNotFoundError(
-            f"{setting}{where} {fault}: put the files of {source.name} there, or have them "
-            "downloaded by leaving DROPOUT_DATA unset and naming no folder"
-        )
-    return checked(path, source.files[file])
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/dropout-book, by default below ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dropout-book"
-
-
-def find(folder: Path, file: str) -> Path | None:
-    """The file in the folder, unpacked or packed, or None."""
-    return next((p for p in (folder / file, folder / f"{file}.gz") if p.is_file()), None)
-
-
-def checked(path: Path, expected: str) -> bytes:
-    """The uncompressed bytes of a file, plain or gzip, if they have the expected SHA-256."""
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":  # gzip's magic number, which no idx file begins with
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(
-                f"{path} is truncated or damaged ({error}): SHA-256 {expected} expected of its "
-                "content; replace the file"
-            ) from None
-    return same(path, content, expected)
-
-
-def unaltered(path: Path, expected: str) -> bytes:
-    """The bytes of a file as they are, if they have the expected SHA-256."""
-    return same(path, path.read_bytes(), expected)
-
-
-def same(path: Path, content: bytes, expected: str) -> bytes:
-    """The content of a file, if it has the expected SHA-256."""
-    found = sha256(content).hexdigest()
-    if found != expected:
-        raise ValueError(f"{path} is altered: SHA-256 {expected} expected, {found} found")
-    return content
-
-
-def download(source: Source, file: str) -> bytes:
-    """A file of the cache, fetched from the first mirror that has it where it is missing or bad."""
-    failures = []
-    try:
-        folder = cache_folder() / source.name
-        folder.mkdir(parents=True, exist_ok=True)
-        if (path := find(folder, file)) is not None:
-            try:
-                return checked(path, source.files[file])
-            except ValueError as error:
-                failures.append(str(error))
-                path.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
-        failures.append(f"no place to keep it: {error}")
-    else:
-        for mirror in source.mirrors:
-            try:
-                if source.archive:
-                    return unpack(source, mirror, folder)[file]
-                with claimed(folder / f"{file}.gz.part") as part:
-                    content = resume(f"{mirror}{file}.gz", part, source.files[file], checked)
-                    part.replace(folder / f"{file}.gz")
-                    return content
-            except (OSError, HTTPException, ValueError) as error:
-                failures.append(f"{mirror}: {error}")
-    raise ConnectionError(
-        f"cannot fetch {source.name}/{file} ({'; '.join(failures)}). Connect to the network and "
-        "call again: a broken download is resumed. Or set DROPOUT_DATA to a folder that holds "
-        f"{source.name}/{file}.gz. Downloads are kept below XDG_CACHE_HOME, by default ~/.cache, "
-        "where there must be room to write"
-    )
-
-
-@contextmanager
-def claimed(part: Path) -> Iterator[Path]:
-    """A file for one call alone: the part that a broken download left, where there is one.
-
-    What is there in the end becomes the part. So two processes never write into one file.
-    """
-    with TemporaryDirectory(dir=part.parent) as folder:
-        mine = Path(folder) / part.name
-        with suppress(FileNotFoundError):
-            part.replace(mine)
-        try:
-            yield mine
-        finally:
-            with suppress(FileNotFoundError):
-                mine.replace(part)
-
-
-def unpack(source: Source, mirror: str, folder: Path) -> dict[str, bytes]:
-    """The files of a source's archive, fetched from a mirror, and put into the folder."""
-    archive = source.archive
-    assert archive is not None
-    found = {}
-    with claimed(folder / f"{archive.name}.part") as part:
-        packed = BytesIO(resume(f"{mirror}{archive.name}", part, archive.sha256, unaltered))
-        with tarfile.open(fileobj=packed) as tar:
-            for file, (member, size) in archive.members.items():
-                content = tar.extractfile(member).read(size)  # type: ignore[union-attr]
-                written = part.with_name(file)
-                written.write_bytes(content)
-                found[file] = checked(written, source.files[file])
-                written.replace(folder / file)
-        part.unlink()
-    return found
-
-
-def resume(url: str, part: Path, expected: str, check: Callable[[Path, str], bytes]) -> bytes:
-    """The checked content of a URL, of which `part` may already hold the beginning.
-
-    A complete but wrong part is deleted; if its beginning was there before, the URL is read anew.
-    """
-    start = part.stat().st_size if part.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    try:
-        with urlopen(request, timeout=30) as reply:
-            start = start if reply.status == 206 else 0
-            with part.open("ab" if start else "wb") as out:
-                shutil.copyfileobj(reply, out)
-        length = reply.headers["Content-Length"]  # which need not be there
-        missing = start + int(length) - part.stat().st_size if length else 0
-        if missing:  # urllib does not say so itself
-            raise ConnectionError(f"the connection broke with {missing} bytes to come")
-    except HTTPError as error:
-        if error.code != 416:  # range not satisfiable: the part is already as long as the file
-            raise
-    try:
-        return check(part, expected)
-    except ValueError:
-        part.unlink()
-        if start:
-            return resume(url, part, expected, check)
-        raise
