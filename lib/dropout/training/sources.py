@@ -86,9 +86,10 @@ def located(source: Source, file: str, folder: str | Path | None = None) -> Path
         return path
     setting = f"DROPOUT_DATA is {os.environ['DROPOUT_DATA']!r}, but " if folder is None else ""
     fault = f"holds neither {file} nor {file}.gz" if where.is_dir() else "is not a folder"
+    way = ", or have them downloaded by leaving DROPOUT_DATA unset and naming no folder"
     raise FileNotFoundError(
-        f"{setting}{where} {fault}: put the files of {source.name} there, or have them "
-        "downloaded by leaving DROPOUT_DATA unset and naming no folder"
+        f"{setting}{where} {fault}: put the files of {source.name} there"
+        + (way if file in source.files else "")
     )
 
 

@@ -48,9 +48,9 @@ class Regression:
     """A set for regression: its inputs and targets as they are, and how the paper uses them.
 
     A split is the rows to train on and those to test on. The others are empty or None where the
-    set's folder lacks their file: the drop rates and noise precisions (tau) among which the paper
-    chooses, the units of a hidden layer, and the epochs, of which `uci_results` took 100 times as
-    many.
+    set's folder lacks their file: the drop rates and noise precisions (tau) among which the authors
+    chose, the units of a hidden layer, and the epochs, of which `uci_results` are after 100 times
+    as many.
     """
 
     x: Float64[Tensor, "n features"]
@@ -107,10 +107,11 @@ def uci(name: str, folder: str | Path | None = None) -> Regression:
 
 
 def uci_results(name: str, folder: str | Path | None = None) -> RegressionResults:
-    """What the authors measured on each split of a set of the paper, in its corrected rerun.
+    """What the authors measured on each split of a set of the paper, in their corrected rerun.
 
-    One hidden layer, trained 100 times `n_epochs`, drop rate and tau chosen for each split by the
-    log-likelihood of the last fifth of its training rows. Read like `uci`, from NAME/results.
+    For each, drop rate and tau have the greatest log-likelihood on the last fifth of the training
+    rows, of those that `uci` gives; then a network with one hidden layer was trained on all of
+    them, for 100 times `n_epochs`. Read and raised is what `uci` says, but from NAME/results.
     """
     where = Files(name, folder)
     rmse, likelihood, scaling = (
@@ -142,8 +143,8 @@ class Files:
                 f"that holds it as uci. To be downloaded, files must have a known SHA-256, as "
                 f"those of {', '.join(CHECKED)} have"
             )
-        near = get_close_matches(name, NAMES) or NAMES
-        raise ValueError(f"name must be a set of the paper, got {name!r}; near: {', '.join(near)}")
+        near = ", ".join(get_close_matches(name, NAMES) or NAMES)
+        raise ValueError(f"name must be that of a set, as {near}; got {name!r}")
 
     def has(self, file: str) -> bool:
         """Whether there is a file of that name."""
