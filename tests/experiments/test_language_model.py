@@ -17,6 +17,7 @@ from dropout.experiments.language_model import (
     train,
     windows,
 )
+from dropout.training.reviews import Review
 
 
 def test_words_numbers_and_marks_come_apart():
@@ -69,9 +70,8 @@ def test_training_yields_the_model_on_its_way_and_lowers_the_loss():
 
 
 def test_texts_are_of_the_stated_size_and_do_not_overlap(monkeypatch):
-    reviews = "\n".join(f"0\t1\t{k}\tword{k} the film" for k in range(60_000))
-    content = f"label\trating\tid\ttext\n{reviews}\n".encode()
-    monkeypatch.setattr(language_model, "fetch", lambda *_: content)
+    reviews = [Review(0, 1, k, f"word{k} the film") for k in range(60_000)]
+    monkeypatch.setattr(language_model, "imdb", lambda: (reviews, reviews))
     monkeypatch.setattr(language_model, "texts", language_model.texts.__wrapped__)
     parts = language_model.texts()
     assert [len(part) for part in parts] == [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dropout.training.sources import Archive, Source, beginnings, cache_folder, fetch
+from dropout.training.sources import Archive, Source, cache_folder, fetch
 from tests.training.conftest import CONTENT, PACKED, Mirror
 
 unchecked = pytest.mark.unchecked
@@ -180,7 +180,7 @@ def packed(content: bytes) -> bytes:
 def toy_archive(body: bytes, *mirrors: str) -> Source:
     """A data set whose file is the first 5000 bytes of a member of an archive."""
     members = {"file": ("some/file", len(CONTENT))}
-    archive = Archive("toy.tar.gz", sha256(body).hexdigest(), beginnings(members))
+    archive = Archive("toy.tar.gz", sha256(body).hexdigest(), members)
     return Source("toy", {"file": sha256(CONTENT).hexdigest()}, mirrors, archive)
 
 
@@ -201,6 +201,18 @@ def test_an_altered_archive_is_refused_and_not_kept(serve, cache):
     with pytest.raises(ConnectionError, match=sha256(other).hexdigest()):
         fetch(toy_archive(packed(CONTENT), serve(other).url), "file")
     assert names(cache) == []
+
+
+def test_a_packed_file_may_be_taken_as_it_is(serve, cache, tmp_path):
+    broken, whole = serve(limit=1000), serve()
+    hashes = {"file.gz": sha256(PACKED).hexdigest()}
+    source = Source("toy", hashes, (broken.url, whole.url), suffix="", as_is=True)
+    assert fetch(source, "file.gz") == PACKED
+    assert whole.asked == ["bytes=1000-"]
+    assert fetch(source, "file.gz", cache) == PACKED
+    (tmp_path / "file.gz").write_bytes(gzip.compress(CONTENT, 1, mtime=0))
+    with pytest.raises(ValueError, match=r"file\.gz is altered"):
+        fetch(source, "file.gz", tmp_path)
 
 
 # ---- the user's own folder --------------------------------------------------------------------

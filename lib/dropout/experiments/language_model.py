@@ -28,9 +28,8 @@ from torch.nn.functional import cross_entropy
 from dropout.experiments.results import read, write
 from dropout.layers.attention import TransformerBlock, TransformerEmbedding
 from dropout.training.data import shuffled
-from dropout.training.reviews import IMDB, parse_reviews
+from dropout.training.reviews import Review, imdb
 from dropout.training.seeds import seed, seeds
-from dropout.training.sources import fetch
 
 WORDS, LENGTH, WIDTH, HEADS, LAYERS = 1000, 32, 64, 2, 2
 STEPS, BATCH, WARM_UP, POINTS = 800, 8, 80, 10
@@ -43,9 +42,8 @@ VALIDATION, TEST = 320, 1600  # windows
 Windows = Int64[Tensor, "windows length_and_one"]
 
 
-def words(file: str, count: int) -> list[str]:
-    """The first `count` words of the reviews of a file, which are shuffled: sorted by class."""
-    reviews = parse_reviews(fetch(IMDB, file))
+def words(reviews: Sequence[Review], count: int) -> list[str]:
+    """The first `count` words of reviews, which are shuffled: they are sorted by class."""
     found: list[str] = []
     for k in shuffled(len(reviews), SPLIT):
         found += split_words(reviews[k].text)
@@ -76,10 +74,11 @@ def texts() -> tuple[Windows, Windows, Windows]:
     The words are numbered by the training text: the commonest from 1 on, and 0 for all others.
     """
     train = WINDOWS * LENGTH + 1
-    read = words("imdb_train.tsv", train + VALIDATION * LENGTH)
+    reviews, others = imdb()
+    read = words(reviews, train + VALIDATION * LENGTH)
     common = [word for word, _ in Counter(read[:train]).most_common(WORDS - 1)]
     number = {word: k for k, word in enumerate(common, start=1)}
-    parts = read[:train], read[train - 1 :], words("imdb_test.tsv", TEST * LENGTH + 1)
+    parts = read[:train], read[train - 1 :], words(others, TEST * LENGTH + 1)
     encoded = [windows([number.get(word, 0) for word in part]) for part in parts]
     return encoded[0], encoded[1], encoded[2]
 

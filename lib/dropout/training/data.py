@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from dropout.mask import MASK32, MaskKey, philox4x32
-from dropout.training.sources import Archive, Source, beginnings, fetch
+from dropout.training.sources import Archive, Source, fetch
 
 SPLIT_STREAM = MASK32  # the last stream, so that no layer's mask shares a split's random words
 DIGITS_TRAIN, DIGITS_VALIDATION, DIGITS_TEST = 1000, 297, 500
@@ -78,15 +78,13 @@ CIFAR10 = Source(
     archive=Archive(
         name="cifar-10-binary.tar.gz",
         sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        contents=beginnings(
-            {
-                f"{name}.bin": (f"cifar-10-batches-bin/{member}.bin", images * CIFAR_RECORD)
-                for name, member, images in (
-                    *((f"data_batch_{k}", f"data_batch_{k}", CIFAR_BATCH) for k in (1, 2, 3)),
-                    ("test_first_1000", "test_batch", 1000),
-                )
-            }
-        ),
+        members={
+            f"{name}.bin": (f"cifar-10-batches-bin/{member}.bin", images * CIFAR_RECORD)
+            for name, member, images in (
+                *((f"data_batch_{k}", f"data_batch_{k}", CIFAR_BATCH) for k in (1, 2, 3)),
+                ("test_first_1000", "test_batch", 1000),
+            )
+        },
     ),
 )
 

@@ -5,11 +5,11 @@
 
 import re
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from io import BytesIO
+from pathlib import Path
 
-from dropout.training.sources import Archive, Source, fetch
+from dropout.training.sources import Source, fetch, find, own_folder
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,45 @@ def imdb(folder: str | Path | None = None) -> tuple[list[Review], list[Review]]:
     Sorted by label, 0 first, so shuffle them; no film of one part is in the other. A line break is
     "<br />" in a text, as published. A rating is at most 4 where the label is 0, else at least 7.
 
-    The files imdb_train.tsv and imdb_test.tsv, plain or .gz, are read from `folder`, else from
-    $DROPOUT_DATA/imdb, else from the cache, which is filled from the published archive, a download
-    of 80 MiB. They are UTF-8: a heading, then a review a line, with label, rating, number and text
-    between tabs. Raises ConnectionError where the mirror does not answer or the cache cannot be
-    written, FileNotFoundError where the folder lacks a file, and ValueError where one is altered.
-    Maas, Daly, Pham, Huang, Ng and Potts, "Learning word vectors for sentiment analysis", ACL
-    (2011).
+    The published aclImdb_v1.tar.gz is read from `folder`, else from $DROPOUT_DATA/imdb, else from
+    the cache, which is filled by a download of 80 MiB. Where a folder lacks it, the two tables
+    imdb_train.tsv and imdb_test.tsv, plain or .gz, are read instead, of a copy in which somebody
+    replaced eight of the texts by reviews of apps: `REPLACED` names them.
+
+    Raises ConnectionError where the mirror does not answer or the cache cannot be written,
+    FileNotFoundError where the folder lacks a file, and ValueError where one is altered. Maas,
+    Daly, Pham, Huang, Ng and Potts, "Learning word vectors for sentiment analysis", ACL (2011).
     """
-    train, test = (parse_reviews(fetch(IMDB, file, folder)) for file in IMDB.files)
+    where = own_folder(PUBLISHED, folder)
+    if where is None or find(where, ARCHIVE) is not None:
+        with tarfile.open(fileobj=BytesIO(fetch(PUBLISHED, ARCHIVE, folder))) as tar:
+            return parse_archive(tar)
+    try:
+        train, test = (parse_table(fetch(COPY, file, folder)) for file in COPY.files)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; best is {ARCHIVE}, as published") from None
     return train, test
 
 
-def parse_reviews(table: bytes) -> list[Review]:
-    """The reviews in a table, whose texts may hold any character but tab and newline."""
+def parse_archive(tar: tarfile.TarFile) -> tuple[list[Review], list[Review]]:
+    """Training and test reviews in the archive, where each is a file."""
+    found: dict[str, list[Review]] = {"train": [], "test": []}
+    for member in tar:  # such as aclImdb/train/neg/0_3.txt
+        name = re.fullmatch(r"aclImdb/(train|test)/(neg|pos)/(\d+)_(\d+)\.txt", member.name)
+        if name:
+            part, label, number, rating = name.groups()
+            text = tar.extractfile(member).read().decode()  # type: ignore[union-attr]
+            found[part].append(Review(int(label == "pos"), int(rating), int(number), text))
+    for reviews in found.values():
+        reviews.sort(key=lambda review: (review.label, review.number))
+    return found["train"], found["test"]
+
+
+def parse_table(table: bytes) -> list[Review]:
+    """The reviews in a table: a heading, then on each line label, rating, number and text.
+
+    Tabs are between them; a text may hold any character but tab and newline.
+    """
     _, *lines = table.decode().rstrip("\n").split("\n")
     rows = (line.split("\t") for line in lines)
     return [
@@ -53,33 +78,21 @@ def parse_reviews(table: bytes) -> list[Review]:
     ]
 
 
-def tables(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
-    """The tables that `parse_reviews` reads, from the archive, where a file is a review."""
-    found: dict[str, dict[tuple[int, int], str]] = {"train": {}, "test": {}}
-    for member in tar:
-        path = PurePosixPath(member.name)  # such as aclImdb/train/neg/0_3.txt
-        if not re.fullmatch(r"aclImdb/(train|test)/(neg|pos)/\d+_\d+\.txt", member.name):
-            continue
-        number, rating = map(int, path.stem.split("_"))
-        label = int(path.parts[2] == "pos")
-        text = tar.extractfile(member).read().decode()  # type: ignore[union-attr]
-        text = re.sub(r"[\t\r\n]", " ", text)
-        found[path.parts[1]][label, number] = f"{label}\t{rating}\t{number}\t{text}\n"
-    for part, lines in found.items():
-        ordered = (lines[key] for key in sorted(lines))
-        yield f"imdb_{part}.tsv", "".join(["label\trating\tid\ttext\n", *ordered]).encode()
-
-
-IMDB = Source(
+ARCHIVE = "aclImdb_v1.tar.gz"
+PUBLISHED = Source(
+    name="imdb",
+    files={ARCHIVE: "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"},
+    mirrors=("https://ai.stanford.edu/~amaas/data/sentiment/",),
+    suffix="",
+    as_is=True,
+)
+COPY = Source(
     name="imdb",
     files={
         "imdb_train.tsv": "8826465a25a91932a0d53419cabe4b79547b9553fb09227e7038f97536bba641",
         "imdb_test.tsv": "3c91fc0244d9d42eb294c2866118b8ca7b7c61c070a4b2d844a11513cb1a3973",
     },
-    mirrors=("https://ai.stanford.edu/~amaas/data/sentiment/",),
-    archive=Archive(
-        name="aclImdb_v1.tar.gz",
-        sha256="c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
-        contents=tables,
-    ),
+    mirrors=(),
 )
+# Label and number of the reviews of films that the copy lacks, in training and in test.
+REPLACED = (((0, 2), (0, 9), (1, 0), (1, 7)), ((1, 0), (1, 2), (1, 7), (1, 9)))

@@ -13,9 +13,10 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from http.client import HTTPException
 from io import BytesIO
@@ -24,23 +25,25 @@ from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-Contents = Callable[[tarfile.TarFile], Iterable[tuple[str, bytes]]]
-
 
 @dataclass(frozen=True)
 class Archive:
-    """A .tar.gz a data set's files are made from: its name, its SHA-256, and how they are made."""
+    """A .tar.gz that holds a data set's files: its name, its SHA-256 and, for each, where.
+
+    A member of the archive and the number of bytes at its beginning that are the file.
+    """
 
     name: str
     sha256: str
-    contents: Contents
+    members: Mapping[str, tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class Source:
     """A data set's files: folder name, SHA-256 of each uncompressed file, where to get them.
 
-    Each is its name and `suffix` at a mirror, or all of them are made from one archive there.
+    Each is its name and `suffix` at a mirror, or all of them lie in one archive there. Where they
+    are taken `as_is`, a packed file is one with that SHA-256, and is not uncompressed.
     """
 
     name: str
@@ -48,26 +51,21 @@ class Source:
     mirrors: tuple[str, ...]
     archive: Archive | None = None
     suffix: str = ".gz"
+    as_is: bool = False
 
-
-def beginnings(members: Mapping[str, tuple[str, int]]) -> Contents:
-    """How files are made that are the first bytes of an archive's members: which, and how many."""
-
-    def contents(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
-        for file, (member, size) in members.items():
-            yield file, tar.extractfile(member).read(size)  # type: ignore[union-attr]
-
-    return contents
+    def read(self, file: str, path: Path) -> bytes:
+        """The bytes of one of the files, which lies at a path, if they have its SHA-256."""
+        return (unaltered if self.as_is else checked)(path, self.files[file])
 
 
 def fetch(source: Source, file: str, folder: str | Path | None = None) -> bytes:
-    """The uncompressed bytes of one file of a source, checked: from a folder or by download.
+    """The bytes of one file of a source, checked: from a folder or by download.
 
     A file in `folder` or below $DROPOUT_DATA is only ever read. In the cache a bad one is replaced.
     """
     if own_folder(source, folder) is None:
         return download(source, file)
-    return checked(located(source, file, folder), source.files[file])
+    return source.read(file, located(source, file, folder))
 
 
 def own_folder(source: Source, folder: str | Path | None = None) -> Path | None:
@@ -146,7 +144,7 @@ def download(source: Source, file: str) -> bytes:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         if (path := find(folder, file)) is not None:
             try:
-                return checked(path, source.files[file])
+                return source.read(file, path)
             except ValueError as error:
                 failures.append(str(error))
                 path.unlink(missing_ok=True)
@@ -189,7 +187,7 @@ def single(source: Source, file: str, mirror: str, folder: Path) -> bytes:
     """A file that a mirror has by itself, put into the folder."""
     name = f"{file}{source.suffix}"
     with claimed(folder / f"{name}.part") as part:
-        content = resume(f"{mirror}{name}", part, source.files[file], checked)
+        content = resume(f"{mirror}{name}", part, partial(source.read, file))
         part.replace(folder / name)
         return content
 
@@ -200,18 +198,20 @@ def unpack(source: Source, mirror: str, folder: Path) -> dict[str, bytes]:
     assert archive is not None
     found = {}
     with claimed(folder / f"{archive.name}.part") as part:
-        packed = BytesIO(resume(f"{mirror}{archive.name}", part, archive.sha256, unaltered))
+        check = partial(unaltered, expected=archive.sha256)
+        packed = BytesIO(resume(f"{mirror}{archive.name}", part, check))
         with tarfile.open(fileobj=packed) as tar:
-            for file, content in archive.contents(tar):
+            for file, (member, size) in archive.members.items():
+                content = tar.extractfile(member).read(size)  # type: ignore[union-attr]
                 written = part.with_name(file)
                 written.write_bytes(content)
-                found[file] = checked(written, source.files[file])
+                found[file] = source.read(file, written)
                 written.replace(folder / file)
         part.unlink()
     return found
 
 
-def resume(url: str, part: Path, expected: str, check: Callable[[Path, str], bytes]) -> bytes:
+def resume(url: str, part: Path, check: Callable[[Path], bytes]) -> bytes:
     """The checked content of a URL, of which `part` may already hold the beginning.
 
     A complete but wrong part is deleted; if its beginning was there before, the URL is read anew.
@@ -231,9 +231,9 @@ def resume(url: str, part: Path, expected: str, check: Callable[[Path, str], byt
         if error.code != 416:  # range not satisfiable: the part is already as long as the file
             raise
     try:
-        return check(part, expected)
+        return check(part)
     except ValueError:
         part.unlink()
         if start:
-            return resume(url, part, expected, check)
+            return resume(url, part, check)
         raise
