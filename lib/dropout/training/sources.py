@@ -1,8 +1,8 @@
 """Files of data sets: read from a folder or downloaded, and checked before use.
 
 A file is looked for in the folder that $DROPOUT_DATA names, where that is set, and otherwise in a
-per-user cache that is filled by download. Its SHA-256, taken of the uncompressed bytes, decides
-whether it is the file that was asked for.
+per-user cache that is filled by download. Its SHA-256, taken of the uncompressed bytes unless the
+source says otherwise, decides whether it is the file that was asked for.
 
 The download is our own since pooch 1.9, which does the like, starts a broken one anew, knows one
 address a file, and checks the packed file, not what is in it.
