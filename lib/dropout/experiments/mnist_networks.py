@@ -1,7 +1,7 @@
 """One network on MNIST, trained as its settings say: what most studies of chapter 14 share.
 
-Single precision. The first `examples` of the first 50,000 training images train, the last 10,000 of
-the 60,000 are for validation, the 10,000 test images for the test.
+Single precision. Of the first 50,000 training images `examples` train, from `first` on, the last
+10,000 of the 60,000 are for validation, the 10,000 test images for the test.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +46,17 @@ def parts(device: str = "cpu") -> dict[str, Images]:
     }
 
 
+def training(device: str = "cpu", examples: int = TRAIN, first: int = 0) -> Images:
+    """The training images from `first` on, so many.
+
+    Raises ValueError where there are not so many.
+    """
+    if not 0 <= first <= TRAIN - examples:
+        raise ValueError(f"there are {TRAIN} training images, not {examples} from {first} on")
+    data = parts(device)["train"]
+    return Images(data.x[first : first + examples], data.y[first : first + examples])
+
+
 def network(
     widths: Sequence[int], *, units: str = "relu", p: float = 0.0, p_input: float = 0.0,
     noise: str = "bernoulli",
@@ -87,8 +98,7 @@ def train(*, arm: str, judge: str, device: str, **settings: Any) -> Result:
         at, loss, error = zip(*found, strict=True)
         return {"at": at, "validation": {"loss": loss, "error": error}}
     model, _ = fit(device=device, **settings)
-    examples = settings.get("examples", TRAIN)
-    train = Images(data["train"].x[:examples], data["train"].y[:examples])
+    train = training(device, settings.get("examples", TRAIN), settings.get("first", 0))
     return {"train": measured(model, train), "test": measured(model, data["test"])}
 
 
@@ -109,6 +119,7 @@ def fit(
     stop: int | None = None,
     judged: Images | None = None,
     examples: int = TRAIN,
+    first: int = 0,
     batch: int = 100,
     momentum: float = 0.9,
     c: float | None = None,
@@ -128,7 +139,7 @@ def fit(
     """
     torch.manual_seed(seed)
     model = network(widths, **layers).to(device)
-    train = parts(device)["train"]
+    train = training(device, examples, first)
     optimiser = torch.optim.SGD(model.parameters(), lr=lr * (1 - momentum), momentum=momentum)
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
     weights = [w for w in model.parameters() if w.dim() == 2]
