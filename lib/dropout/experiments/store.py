@@ -55,6 +55,7 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._refuse_other_hosts()
+            self._lock_of(self.owner).touch()  # fails at once where the lock would try for ever
             self.lock = FileLock(self._lock_of(self.owner))
             self.lock.acquire()
         except OSError as error:
