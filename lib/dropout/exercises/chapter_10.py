@@ -20,8 +20,8 @@ learned?
 """,
         answer=0.119203,
         within=0.015,
-        follows="With that rate the odds q/p would be {(1 - answer) / answer}; their logarithm is "
-                "half the square of the t-statistic.",
+        follows="Of a hundred masks {100 * answer} would drop the input. One that says nothing is "
+                "dropped by 50.",
         hints=[
             "The precision is $\\tau = 1/4$. What is $t = b \\sqrt{\\tau S}$?",
             "$t = 0.5 \\cdot \\sqrt{16} = 2$, and $D = t^2/2$.",
@@ -349,11 +349,11 @@ def check_price(price):
         "the entropy is that of the rate", close(out, want), saw(price, out, want),
         "H(p) has a term for p and one for q",
     )  # fmt: skip
-    out = price(W, 0.5, 2.0) - price(W, 0.5, 0.0)
+    out = price(W, 0.5, 3.0) - price(W, 0.5, 0.0)
     yield expect(
-        "the weights of inverted dropout are divided by q, at p = 1/2", close(out, 32.0),
-        f"With the 3 × 2 weights of square 8, p = 0.5 and length 2, the weight term is {out:.4g}; "
-        "32 is wanted.",
+        "the weights of inverted dropout are divided by q, at p = 1/2", close(out, 72.0),
+        f"With the 3 × 2 weights of square 8, p = 0.5 and length 3, the weight term is {out:.4g}; "
+        "72 is wanted.",
         "these weights stand above a mask that divides by q: W = q M",
         f"{out:.4g}",
     )  # fmt: skip

@@ -478,8 +478,8 @@ must give it 0 in evaluation.
                  "The rate is still there in evaluation, whatever else your condition asks."),
             Slip("return F.scaled_dot_product_attention(q, k, v, dropout_p=p)",
                  "return F.dropout(F.scaled_dot_product_attention(q, k, v), p)",
-                 "That drops numbers of the output. It hides features, where attention dropout "
-                 "hides words from a row."),
+                 "That drops single numbers, of the output or of the values. It hides features, "
+                 "where attention dropout hides words from a row."),
             Slip("return F.scaled_dot_product_attention(q, k, v, dropout_p=p)", """\
 w = F.dropout((q @ k.mT / k.shape[-1] ** 0.5).softmax(-1), p)
         return w / w.sum(-1, keepdim=True).clamp(min=1e-9) @ v""",
@@ -555,6 +555,11 @@ def check_locked(locked):
         "At p = 0.5 a feature that is 1 at the first step and 2 at the second is not 4 or 0 at "
         "the second.",
         "the mask is held, not what it falls on",
+    )  # fmt: skip
+    yield expect(
+        "each call tosses anew", locked(ones[:1], 0.25) != locked(ones[:1], 0.25),
+        "Two calls with the same 100 sequences have lost the same features.",
+        "hold the mask within a call, and not from call to call",
     )  # fmt: skip
 
 
@@ -654,6 +659,9 @@ def locked(x, p):
                  "are lost, and must be made larger."),
             Slip("random.random() < q", "random.random() < p", "A feature is kept with the "
                  "probability to lose it."),
+            Slip("    q = 1 - p\n", "    q = 1 - p\n    random.seed(0)\n", "The seed holds the "
+                 "mask for good. It is to be held over the steps of a sequence; the next batch has "
+                 "another."),
             Slip("for step in x:", "for step in [x[0]] * len(x):", "You send the first step at all "
                  "times. Only the mask is to stay the same."),
             Wrong("""

@@ -18,7 +18,8 @@ fall into a trap. After training all are evaluated as they should be, with `mode
 has the highest test loss?
 """,
         options={
-            "a": "The loop calls `model.train()` once, before the first epoch.",
+            "a": "The loop calls `model.train()` once, before the first epoch, and `model.eval()` "
+                 "after each, to validate.",
             "b": "The loop sets one and the same seed at each step.",
             "c": "Each dropout layer stands there twice, `Dropout(0.5)` and `Dropout(0.5)`.",
             "d": "There is a third dropout, at $p = 0.5$, on the ten outputs.",
@@ -26,7 +27,8 @@ has the highest test loss?
         answer="c",
         hints=[
             "Which of them leave the hidden layers as much as they were meant to have?",
-            "Two coins in a row keep a unit with probability $\\frac12 \\cdot \\frac12$.",
+            "For each: in how many of the steps does anything drop, and with which probability "
+            "does a hidden unit stay?",
         ],
         solution=r"""
 Two layers at 0.5 drop at 0.75. That is what costs most of the four, about four times the loss of
@@ -191,7 +193,7 @@ def check_masks(masks):
     long = flat(masks(1, 1000, 0.25, 3))
     count = len([v for v in long if v != 0])
     yield expect(
-        "a share of 1 − p is kept", plausible(count, 1000, 0.25 + 0.5),
+        "a share of 1 − p is kept", plausible(count, 1000, 0.75),
         f"At p = 0.25, {count / 10:.1f}% of 1000 numbers are kept; 75% are wanted.",
         "look at the comparison", "few" if count < 500 else "many",
     )  # fmt: skip
@@ -407,6 +409,11 @@ def check_network(Network):
     units = (out[:, 0] - 1) / 9 * 0.75
     counts = units.round()
     fair = (units - counts).abs().max() < 1e-3
+    yield expect(
+        "hidden units drop, and outputs do not", bool((out != 0).all()),
+        "With all weights and biases 1 some outputs are 0 in training; the bias alone is 1.",
+        "what stands behind the dropout, and what before it?",
+    )  # fmt: skip
     threes = bool((counts % 3 == 0).all())  # as for a factor of 4
     yield expect(
         "survivors are divided by 1 − p once", bool(fair) and not threes,
@@ -540,6 +547,11 @@ A function knows no module: it must be told the mode. A layer that is an attribu
                  "        return self.out(h if self.training else (1 - self.p) * h)",
                  "The factor at test time belongs to the paper's dropout. This one has scaled in "
                  "training already."),
+            Slip("        return self.out(h)",
+                 "        h = torch.relu(self.lift(x))\n"
+                 "        return F.dropout(self.out(h), self.p, training=self.training)",
+                 "Your coins fall on the three outputs. What is lost there nothing behind can make "
+                 "up for; it was the hidden layer that dropped."),
             Slip("F.dropout(", "F.dropout1d(", "`dropout1d` takes a batch of rows for one example "
                  "whose channels are the rows, and deletes whole rows."),
             Slip("        h = F", "        torch.manual_seed(0)\n        h = F",

@@ -221,7 +221,8 @@ def check_part(part):
     want = [[1, 0, 1, 0], [1, 1, 1, 0], [0, 0, 1, 1]]
     yield expect(
         "the whole as its own part is the mask of the whole", close(out, want),
-        saw(part, out, want), "compare each lane with `t`: below it, the element drops",
+        saw(part, out, want),
+        "number the elements row after row, and compare the lane of each with `t`",
     )  # fmt: skip
     out = part(lanes, [3, 4], [2, 0], [1, 4], 5)
     yield expect(
