@@ -1,6 +1,6 @@
 """Chapter 11, who shares a coin."""
 
-from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Slip, Wrong
+from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Open, Slip, Wrong
 from dropout.exercises.probes import close, expect, flat, plausible, saw
 
 EXERCISES: list[Exercise] = []
@@ -370,6 +370,11 @@ def check_channels(drop_channels):
         f"Each example keeps exactly {sum(rows[0])} of its 8 channels.",
         "let each coin fall by itself",
     )  # fmt: skip
+    yield expect(
+        "each call tosses anew", drop_channels(ones[:20], 0.25) != drop_channels(ones[:20], 0.25),
+        "Two calls with the same 160 channels have lost the same of them.",
+        "set no seed inside the function",
+    )  # fmt: skip
 
 
 EXERCISES.append(
@@ -458,6 +463,9 @@ def drop_channels(x, p):
         out.append([[f * v for v in channel] for channel in example])
     return out
 """, "Your coin falls for a whole example. That is DropPath."),
+            Slip("    q = 1 - p\n", "    q = 1 - p\n    random.seed(0)\n", "A seed inside the "
+                 "function takes the same channels away in every step, as if the network had "
+                 "never had them."),
             Wrong("""
 import random
 
@@ -545,6 +553,11 @@ def check_path(drop_path):
         "With `training=False` the input does not come back as it was.",
         "inverted dropout has its factor in training only",
     )  # fmt: skip
+    yield expect(
+        "each call tosses anew", drop_path(square, 0.5, True) != drop_path(square, 0.5, True),
+        "Two calls with the same 60 examples have lost the same of them.",
+        "set no seed inside the function",
+    )  # fmt: skip
 
 
 EXERCISES.append(
@@ -554,8 +567,8 @@ EXERCISES.append(
         trains="the shape of the coins, and what broadcasting makes of it",
         question=r"""
 A DropPath that was tried out on a batch of 64 examples with 64 features, and seemed to work. With
-other sizes it stops with an error about shapes. And with those sizes it was not DropPath either.
-Mend `drop_path(x, p, training)`: in training each example, along the first axis of the tensor `x`,
+other sizes it stops with an error about shapes, and with 64 and 64 it was no DropPath either. Mend
+`drop_path(x, p, training)`: in training each example, along the first axis of the tensor `x`,
 is dropped whole with probability `p`, whatever axes follow.
 """,
         given="""
@@ -686,5 +699,81 @@ a learning rate that is too high for the depth was to blame, and no warm-up of t
                        "one that is kept from learning."),
         ],
         reveals="fig-warm-up",
+    )
+)  # fmt: skip
+
+# ---- an experiment ------------------------------------------------------------------------------
+
+EXERCISES.append(
+    Open(
+        id="11.10",
+        title="As loud, and as good?",
+        trains="taking one explanation away, and looking at what is left",
+        question=r"""
+At one rate channel dropout is several times as loud as plain dropout. Is that all that tells them
+apart? Make both equally loud, and train.
+
+The data are the chapter's `few, choosing, unseen`, 300 digits to learn from; the network is `cnn()`
+without dropout, or with one layer before its `Flatten()`: `nn.Dropout(0.5)`, or `nn.Dropout2d(p)`.
+Take the $p$ at which the score of the right class gets the same variance from both in the networks
+*without* dropout; measure these as the chapter does, the median over `unseen` and then the mean
+over networks. Eight networks an arm, for `s` in `seeds(8)`:
+
+```python
+fit(build, few, choosing, seed=s, epochs=40, every=2, lr=0.02, batch_size=50)
+```
+
+Of each network take the lowest validation loss on the way, of each arm the mean. How many times as
+high is it with channels as with elements? Write down what you expect before you run it.
+""",
+        answer=1.37,
+        within=0.17,
+        hints=[
+            "At one rate the variance under channels is $m$ times that under elements, and both "
+            "go with $\\frac pq$. The chapter's cell with `channel / element` measures $m$.",
+            "The elements have $\\frac pq = 1$. Which $\\frac pq$ makes up for a factor $m$?",
+            "`parts = cnn()`, then `Sequential(*parts[:5], nn.Dropout2d(p), *parts[5:])` is what "
+            "`build` returns. The history has `validation_loss`, and its `min()` is wanted.",
+        ],
+        solution=r"""
+With $m = 3.6$, $\frac pq = \frac1m$ gives $p = \frac1{1 + m} = 0.22$. With the seeds of the
+question the mean losses are 0.270 without dropout, 0.213 with elements and 0.274 with channels,
+which is 1.29 times as high; over eight splits it was 1.37 times. Equally loud, channels did nothing
+for these networks that shows. At the rate of the elements, 0.5, where they are four times as loud,
+they did a little more, not less. So loudness is not what channel dropout suffers from here. What it
+is, this does not show.
+""",
+        reference="Eight repetitions, each with a split and seeds of its own: 1.23 to 1.48, mean "
+        "1.37, standard deviation 0.08; in pairs by seed channels are behind by four to eleven "
+        "standard errors. With the split of the question and four sets of eight seeds: 1.25 to "
+        "1.36. The matched rate was 0.19 to 0.22; trained with elements the networks have $m = "
+        "6.2$, with channels 3.9. As shares of the loss without dropout: elements 0.73, channels "
+        "at the matched rate 0.99, channels at 0.5 0.95 (standard deviations 0.05, 0.03 and "
+        "0.04). Validation accuracy at the stop: 93.3 % without, 94.7 %, 93.3 % and 93.6 %. "
+        "With learning rates 0.01 and 0.05 ($p = 0.2$, twelve seeds, the split of the question) "
+        "channels have 1.11 and 1.64 times the loss of elements, and that of no dropout to a "
+        "hundredth; with each arm at the best of the three rates it is 1.29 times. Some 30 "
+        "seconds on one core.",
+        rubric=[
+            "What was expected, written down before.",
+            "The eight losses of each arm or their spread, compared in pairs by seed.",
+            "The arm without dropout beside both, and channels at 0.5: equal rate, unequal noise.",
+            "How the rate was matched, and the variances again in the networks that were trained "
+            "with dropout: the match is made before, and need not last.",
+            "That one learning rate served all arms, and what another one does; that the lowest "
+            "validation loss on the way flatters each.",
+            "No more than this: of eight maps, one layer and 300 digits, and that loudness is not "
+            "the reason. Another reason takes another experiment.",
+        ],
+        wrong=[
+            Wrong(1, "That would say that equal noise has an equal effect. Have you divided by the "
+                     "networks *without* dropout? Channels are indeed as good as these."),
+            Wrong(0.73, "That is elements over channels, the ratio upside down. Elements over no "
+                        "dropout is about as much."),
+            Wrong(0.25, "That is the size of a loss in nats, or of the rate that matches. Divide "
+                        "the loss of one arm by that of the other."),
+            Wrong(3.9, "That is how many times as loud channels are at the same rate. It settles "
+                       "the rate; then the networks have to be trained."),
+        ],
     )
 )  # fmt: skip

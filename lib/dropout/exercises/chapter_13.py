@@ -1,6 +1,6 @@
 """Chapter 13, the training recipe."""
 
-from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Slip, Wrong
+from dropout.exercises.forms import Choice, Code, Exercise, Formula, Number, Open, Slip, Wrong
 from dropout.exercises.probes import close, expect, saw
 
 EXERCISES: list[Exercise] = []
@@ -54,8 +54,8 @@ input?
 """,
         answer=3.0,
         within=0.02,
-        follows="The noise would then have the variance {answer ** 2}. The variance is at most "
-                "p/q times c² times the greatest x².",
+        follows="The noise would then have the variance {answer ** 2}, which is {answer ** 2 / 36} "
+                "times the square of 6, the most that one input sends in evaluation.",
         hints=[
             "$\\operatorname{Var} a = \\frac pq \\sum_j w_j^2 x_j^2$.",
             "It is greatest where the whole length lies on an input of the size 2.",
@@ -271,8 +271,9 @@ would have: a tenth of the training.
             Wrong("2 s^2 (1 + r) / n", "A set that is hard for both moves both losses the same "
                                        "way. Does their difference feel that more, or less?"),
             Wrong("s^2 (1 - r) / n", "Both losses vary: the variances of the two add."),
-            Wrong("2 s^2 (1 - r) / n^2", "The variance of a mean of $n$ falls with $n$; it is that "
-                                         "of a sum over $n^2$ that you have divided twice."),
+            Wrong("2 s^2 (1 - r) / n^2", "You have divided by $n$ once too often: the variance of "
+                                         "a sum of $n$ is $n$ times that of one, and the mean "
+                                         "divides it by $n^2$."),
             Wrong("2 s (1 - r) / n", "Variances are squares of standard deviations."),
         ],
     )
@@ -504,6 +505,89 @@ next forward does.
                  "below 0. A negative rate is none."),
             Slip("p * (1 - step / early)", "1 - (1 - p) * (1 - step / early)", "You let the *keep* "
                  "probability fall. The drop rate is to go down, not up."),
+        ],
+    )
+)  # fmt: skip
+
+# ---- an experiment ------------------------------------------------------------------------------
+
+EXERCISES.append(
+    Open(
+        id="13.10",
+        title="The lead of a winner",
+        trains="telling a choice of rate from luck",
+        question=r"""
+Five rates are tried, a network each. The one whose validation loss is lowest, each at its best
+stop, wins, and its *lead* is by how many percent its loss lies below the mean of the five. How
+large a lead has luck alone? Measure it where nothing is to be chosen: five networks that all have
+the rate 0.3.
+
+Scikit-learn's digits, twelve training sets of 200 images, for `k` from 0 to 11:
+
+```python
+from dropout.training.data import digits
+from dropout.training.sweep import sweep
+
+train, validation, test = digits(train=200, seed=seed(k))
+settings = dict(seed=seeds(5, first=5 * k), lr=0.05, epochs=60, every=2, batch_size=50)
+```
+
+The networks are `mlp(64, 64, 64, 10, p=0.3)`, trained by `sweep(builds, train, validation,
+**settings)`. What is the mean of the twelve leads, in percent?
+
+Then give the five networks the rates 0.1, 0.2, 0.3, 0.4 and 0.5 and change nothing else. Which rate
+do you choose, and can the choice be told from chance?
+""",
+        answer=10.6,
+        within=0.25,
+        unit="percent",
+        hints=[
+            "`sweep` returns networks and a history; `history.validation_loss` has a row for each "
+            "network and a column for each measurement. A best stop is the least of a row.",
+            "Of the five best stops `best` of a training set the lead is "
+            "`100 * (1 - best.min() / best.mean())`.",
+            "For the five rates `builds` is `[lambda p=p: mlp(64, 64, 64, 10, p=p) for p in "
+            "RATES]`. Compare the leads first, then the rates in pairs, over the twelve sets.",
+        ],
+        solution=r"""
+Five networks that differ in nothing but their seeds have a winner that leads by 11 %. Five rates
+have one that leads by 12 %: whoever trains one network a rate chooses a seed.
+
+In pairs over sets more can be seen. On the twelve sets of the question the mean best losses at 0.1
+to 0.5 are 0.322, 0.310, 0.310, 0.281 and 0.308. So 0.4 is chosen, 0.029 ahead of 0.3, with a
+standard error of 0.008. But it was chosen because it did well on these sets: on 84 others it is
+0.001 behind, with 0.004. On all 96 together 0.1 is 10 % behind 0.4 and 0.5 is 8 %, both by five
+standard errors and more, no dropout by a third, 0.2 by 3 %, less than two standard errors, and 0.3
+by 1 %, less than one. Take 0.3 or 0.4.
+""",
+        reference="Eight repetitions of the twelve sets, each with fresh training sets and seeds. "
+        "Rate 0.3 five times: 9.2 to 11.4 percent, mean 10.6, standard deviation 0.9; with the "
+        "seeds of the question 11.0. Five rates: 10.1 to 13.4, mean 11.7. Mean best validation "
+        "losses over all 96 sets at 0.1 to 0.5: 0.288, 0.268, 0.264, 0.261, 0.281, and 0.345 "
+        "without dropout; standard error of a difference in pairs 0.004. By twelve sets 0.3 was "
+        "chosen four times and 0.4 four times. One learning rate for all, not tuned. Some ten "
+        "seconds on one core.",
+        rubric=[
+            "The lead of five equal networks and that of five rates, on the same sets, each with "
+            "its standard error over the sets.",
+            "The rates compared in pairs over the sets, and how far they are from 0 in standard "
+            "errors, not which rate won how often.",
+            "That the best of five on these sets flatters itself, and a check on other sets, or on "
+            "the test images for the chosen rate alone.",
+            "Which rates can be told apart, beside those which cannot; no dropout as a sixth arm.",
+            "That learning rate, width and epochs were one for all, so that the choice holds for "
+            "these.",
+        ],
+        wrong=[
+            Wrong(0, "Luck does have a lead: the least of five numbers lies below their mean "
+                     "unless all are equal. Are your five seeds different? And is yours a share? "
+                     "The lead is asked for in percent."),
+            Wrong(5.8, "That is about how far the winner is ahead of the *second*. The lead in "
+                       "question is over the mean of the five."),
+            Wrong(19.3, "That is about how far the winner is ahead of the *last* of the five, "
+                        "which is the unluckiest, as it is the luckiest."),
+            Wrong(32.9, "That is about how far the winner lies below a network without dropout. "
+                        "All five that are compared here have dropout."),
         ],
     )
 )  # fmt: skip
