@@ -14,7 +14,7 @@ from dropout.experiments.studies import uci
 from dropout.experiments.study import Finished
 from dropout.mask import MaskKey
 from dropout.nn import Dropout
-from dropout.training.uci import Regression
+from dropout.training.uci import Regression, RegressionResults
 
 SETS, N, FEATURES, HIDDEN = 3, 20, 4, 6
 
@@ -248,6 +248,22 @@ def test_runs_and_summary():
     assert yacht["difference"]["mc_rmse"]["values"] == [1.0, 2.0]
     assert yacht["authors_splits"] == {"rmse": [1.0, 2.0]}
     assert yacht["published"]["table 1"][0] == [1.11, 0.09]
+
+
+def test_the_authors_results_if_there_are_any(monkeypatch):
+    columns = [torch.tensor([float(k), 1.0]) for k in range(5)]
+    monkeypatch.setattr(uci, "uci_results", lambda arm: RegressionResults(*columns))
+    found = uci.authors("yacht")
+    assert found["mc_rmse"] == [0, 1]
+    assert found["mc_log_likelihood"] == [1, 1]
+    assert found["one_pass_rmse"] == [2, 1]
+    assert (found["p"], found["tau"]) == ([3, 1], [4, 1])
+
+    def missing(arm):
+        raise FileNotFoundError(arm)
+
+    monkeypatch.setattr(uci, "uci_results", missing)
+    assert uci.authors("kin8nm") is None
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
