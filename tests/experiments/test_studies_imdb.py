@@ -1,0 +1,147 @@
+"""The studies of IMDB's reviews: words, splits, networks and penalties on cases that are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from dropout.experiments.film_reviews import Texts, split, words
+from dropout.experiments.studies import imdb_network
+from dropout.experiments.studies.imdb_network import Numbered, network, rows, train
+from dropout.experiments.study import Finished
+from dropout.nn import Dropout
+from dropout.training.reviews import Review
+
+REVIEWS = 25_000  # of each file
+
+
+def reviews():
+    """Two files of reviews that are their own numbers."""
+    files = ([str(k) for k in range(REVIEWS)], [f"t{k}" for k in range(REVIEWS)])
+    return tuple(
+        [Review(int(2 * k >= REVIEWS), 10, k, text) for k, text in enumerate(texts)]
+        for texts in files
+    )
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return split(load=reviews)
+
+
+def test_the_parts_are_of_the_stated_sizes_and_no_review_is_in_two(parts):
+    sizes = {part: len(texts.texts) for part, texts in parts.items()}
+    assert sizes == {"train": 20_000, "validation": 5_000, "test": 25_000}
+    assert len({text for texts in parts.values() for text in texts.texts}) == 50_000
+
+
+def test_every_part_holds_both_classes_about_equally_and_each_label_is_its_reviews(parts):
+    for texts in parts.values():
+        assert abs(texts.labels.mean() - 0.5) < 0.02
+        numbers = np.array([int(text.lstrip("t")) for text in texts.texts])
+        assert np.array_equal(texts.labels, 2 * numbers >= REVIEWS)
+
+
+def test_fewer_examples_are_the_first_of_each_part(parts):
+    for part, texts in split(10, reviews).items():
+        assert texts.texts == parts[part].texts[:10]
+        assert np.array_equal(texts.labels, parts[part].labels[:10])
+
+
+def test_words_are_small_letters_digits_and_apostrophes():
+    assert words("Don't<br /><br />go, 10/10: NEVER!") == ["don't", "go", "10", "10", "never"]
+
+
+# ---- the network --------------------------------------------------------------------------------
+
+
+def test_a_review_is_the_numbers_of_its_first_words_with_nothing_behind():
+    length = imdb_network.LENGTH
+    texts = Texts(["b a x a", "a " * (length + 9), ""], np.array([0, 1, 0]))
+    found = rows(texts, {"a": 2, "b": 3})
+    assert found.shape == (3, length)
+    assert found[0, :5].tolist() == [3, 2, imdb_network.UNKNOWN, 2, imdb_network.NOTHING]
+    assert (found[1] == 2).all()
+    assert (found[2] == imdb_network.NOTHING).all()
+
+
+def test_the_frequent_words_are_those_of_the_training_part_the_most_frequent_first(monkeypatch):
+    made = {
+        "train": Texts(["a b", "b c", "b c"], np.array([0, 1, 1])),
+        "validation": Texts(["d d d d a"], np.array([0])),
+        "test": Texts(["c b"], np.array([1])),
+    }
+    monkeypatch.setattr(imdb_network, "split", lambda examples: made)
+    monkeypatch.setattr(imdb_network, "VOCABULARY", 2)
+    found = imdb_network.numbered.__wrapped__()
+    assert found["train"].x[:, :2].tolist() == [[1, 2], [2, 3], [2, 3]]  # b is 2, c is 3
+    assert found["validation"].x[0, :6].tolist() == [1, 1, 1, 1, 1, 0]
+    assert found["test"].x[0, :3].tolist() == [3, 2, 0]
+    assert found["test"].y.tolist() == [1]
+
+
+def test_the_mean_is_that_of_the_words_that_are_there():
+    bag = network("mean", width=4, p=0.5)[0]
+    x = torch.tensor([[5, 7, 5, 0, 0]])
+    expected = (2 * bag.weight[5] + bag.weight[7]) / 3
+    torch.testing.assert_close(bag(x)[0], expected)
+
+
+@pytest.mark.parametrize("layout", ["mean", "flat"])
+def test_dropout_stands_before_each_of_three_linear_layers(layout):
+    model = network(layout, width=16, p=0.3)
+    linear = [k for k, layer in enumerate(model) if isinstance(layer, torch.nn.Linear)]
+    assert len(linear) == 3
+    assert all(isinstance(model[k - 1], Dropout) and model[k - 1].p == 0.3 for k in linear)
+    x = torch.randint(1, 100, (5, imdb_network.LENGTH))
+    assert model(x).shape == (5, 2)
+
+
+@pytest.fixture
+def few_reviews(monkeypatch):
+    """Data whose label is whether the first word is below 50: easily learned."""
+    draw = torch.Generator().manual_seed(0)
+    found = {}
+    for part in imdb_network.PARTS:
+        x = torch.randint(2, 100, (300, imdb_network.LENGTH), generator=draw)
+        x[:, 1:] = x[:, :1]
+        found[part] = Numbered(x, (x[:, 0] < 50).long())
+    monkeypatch.setattr(imdb_network, "numbered", lambda device, examples: found)
+
+
+SETTINGS = {
+    "arm": "mean-half", "layout": "mean", "width": 16, "p": 0.5, "lr": 0.01, "seed": 1,
+    "device": "cpu",
+}  # fmt: skip
+
+
+def test_tuning_measures_validation_data_alone_after_each_epoch(few_reviews):
+    found = train(judge="validation", epochs=3, **SETTINGS)
+    assert found.keys() == {"at", "validation"}
+    assert found["at"] == [1, 2, 3]
+    assert len(found["validation"]["loss"]) == len(found["validation"]["error"]) == 3
+
+
+def test_a_final_run_is_measured_when_it_is_to_stop_and_in_the_end(few_reviews):
+    tuned = train(judge="validation", epochs=8, **SETTINGS)["validation"]
+    final = train(judge="test", epochs=8, stop=2, **SETTINGS)
+    assert final["validation"] == {name: tuned[name][1] for name in ("loss", "error")}
+    assert final["long"]["validation"] == {name: tuned[name][7] for name in ("loss", "error")}
+    assert final["long"]["test"]["loss"] < final["test"]["loss"]  # it has learned meanwhile
+    assert train(judge="test", epochs=8, stop=2, **SETTINGS) == final
+    last = train(judge="test", epochs=8, stop=8, **SETTINGS)
+    assert last["test"] == last["long"]["test"] == final["long"]["test"]
+
+
+def test_the_summary_tells_accuracies_when_stopped_and_in_the_end():
+    def result(error):
+        return {part: {"loss": 0.1, "error": error} for part in imdb_network.PARTS}
+
+    fixed = {"stage": "final", "arm": "flat-none", "judge": "test"}
+    finished = [
+        Finished(fixed | {"seed": seed}, result(10.0 + seed) | {"long": result(20.0)}, 1.0, {})
+        for seed in (1, 2)
+    ]
+    found = imdb_network.STUDY.summary(finished)["arms"]["flat-none"]
+    assert found["stopped"]["validation"]["accuracy"]["values"] == [89.0, 88.0]
+    assert found["long"]["train"]["accuracy"]["mean"] == 80.0
+    assert found["test"]["error"]["mean"] == 11.5
