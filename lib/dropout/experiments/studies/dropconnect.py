@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from dropout.experiments.comparison import FINAL, comparison, interval, of, product
-from dropout.experiments.mnist_networks import CLASSES, PIXELS, measured, parts
+from dropout.experiments.mnist_networks import CLASSES, PIXELS, TRAIN, measured, parts
 from dropout.experiments.study import Finished, Result
 from dropout.nn import DropConnect, Dropout
 from dropout.training.data import Images
@@ -99,6 +99,7 @@ def fit(
     lr: float,
     steps: int,
     every: int,
+    examples: int = TRAIN,
     stop: int | None = None,
     judged: Images | None = None,
 ) -> tuple[nn.Sequential, list[tuple[int, float, float]]]:
@@ -114,8 +115,8 @@ def fit(
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
     found, order = [], torch.empty(0, dtype=torch.int64)
     for step in range(1, (stop or steps) + 1):
-        if not len(order):
-            order = torch.randperm(len(data.y))
+        if len(order) < min(BATCH, examples):
+            order = torch.randperm(examples)
         index, order = order[:BATCH], order[BATCH:]
         model.train()
         optimiser.zero_grad()
