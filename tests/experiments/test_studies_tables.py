@@ -86,9 +86,9 @@ def test_the_noise_stands_in_both_hidden_layers_and_not_in_the_scores(arm, kinds
 @pytest.mark.parametrize(("arm", "p"), [("none", 0.0), ("dropout", 0.5)])
 def test_it_trains_as_the_other_studies_do(images, arm, p):
     rule = {"seed": 3, "device": "cpu", "widths": [9, 9], "p": p, "lr": 0.3, "steps": 8,
-            "every": 4, "judged": images}  # fmt: skip
+            "every": 4, "examples": EXAMPLES, "judged": images}  # fmt: skip
     model, found = dropconnect.fit(arm, **rule)
-    other, expected = mnist_networks.fit(examples=EXAMPLES, **rule)
+    other, expected = mnist_networks.fit(**rule)
     assert found == expected
     assert [step for step, *_ in found] == [4, 8]
     pairs = zip(model.parameters(), other.parameters(), strict=True)
@@ -96,7 +96,8 @@ def test_it_trains_as_the_other_studies_do(images, arm, p):
 
 
 def test_stopping_early_takes_the_first_steps_of_the_longer_run(images):
-    rule = {"seed": 3, "device": "cpu", "widths": [9], "p": 0.5, "lr": 0.3, "every": 3}
+    rule = {"seed": 3, "device": "cpu", "widths": [9], "p": 0.5, "lr": 0.3, "every": 3,
+            "examples": EXAMPLES}  # fmt: skip
     _, found = dropconnect.fit("dropconnect", steps=6, judged=images, **rule)
     model, _ = dropconnect.fit("dropconnect", steps=6, stop=3, **rule)
     assert mnist_networks.measured(model, images) == {"loss": found[0][1], "error": found[0][2]}
