@@ -107,8 +107,8 @@ _TRAINED = comparison(
     about="How many sampled sub-networks, averaged, do as well as one pass of weight scaling?",
     beside="Srivastava et al. (2014), figure 11",
     scale="a network of 784-512-512-10, where the figure's has an error of 1.05 %; 50,000 images "
-    "in place of 60,000, 10,000 steps of 100 in place of a million; the sub-networks are the same for "
-    "all test images",
+    "in place of 60,000, 10,000 steps of 100 in place of a million; the sub-networks are the same "
+    "for all test images",
     train=train,
     arms={
         "dropout + max-norm": {
