@@ -102,7 +102,7 @@ def test_results_are_a_number_a_split_with_the_choice_of_the_best_validation(wri
     assert {name: column.tolist() for name, column in vars(found).items()} == {
         "rmse": [1.5, 2.5],
         "log_likelihood": [-1.25, -2.25],
-        "weight_scaling_rmse": [1.75, 2.75],
+        "one_pass_rmse": [1.75, 2.75],
         "dropout_rate": [0.1, 0.005],
         "tau": [0.25, 0.5],
     }

@@ -66,13 +66,14 @@ class Regression:
 class RegressionResults:
     """The authors' results on a set's splits, in the units of the target.
 
-    Root mean squared error and mean log-likelihood in nats of MC dropout, the error of weight
-    scaling, and the drop rate and noise precision that the authors chose on validation data.
+    Root mean squared error and mean log-likelihood in nats of MC dropout, the error of one pass
+    with one random mask, which the files call the standard one, and the drop rate and noise
+    precision that the authors chose on validation data.
     """
 
     rmse: Float64[Tensor, "splits"]
     log_likelihood: Float64[Tensor, "splits"]
-    weight_scaling_rmse: Float64[Tensor, "splits"]
+    one_pass_rmse: Float64[Tensor, "splits"]
     dropout_rate: Float64[Tensor, "splits"]
     tau: Float64[Tensor, "splits"]
 

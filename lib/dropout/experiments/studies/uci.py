@@ -206,7 +206,7 @@ def authors(arm: str) -> Result | None:
     columns = {
         "mc_rmse": found.rmse,
         "mc_log_likelihood": found.log_likelihood,
-        "one_pass_rmse": found.weight_scaling_rmse,
+        "one_pass_rmse": found.one_pass_rmse,
         "p": found.dropout_rate,
         "tau": found.tau,
     }
