@@ -77,7 +77,7 @@ robust: .venv/requirements.txt ## run the chapters on 20 fresh seeds and store w
 # ---- tests ----------------------------------------------------------------------------------
 
 # A worker a core, so a thread a worker.
-pytest = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n logical --dist loadscope
+pytest = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n logical --dist loadscope --no-loadscope-reorder
 # The shapes in signatures are checked at run time, except where users' errors are tested and in
 # the kernels, which Numba and Triton compile.
 shapes = $(foreach m,mask shard reference op noise seeding kernels.portable layers theory bayes training figures,dropout.$(m),)

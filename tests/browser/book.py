@@ -1,9 +1,11 @@
 """The built book that the tests of this folder look at."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
 # $BOOK_HTML can name another build, of a few pages say.
 HTML = Path(os.environ.get("BOOK_HTML") or Path(__file__).parents[2] / "_build" / "html")
@@ -18,3 +20,9 @@ PAGES = [
 
 # One test says that the book is missing; the others then have nothing to say.
 needs_book = pytest.mark.skipif(not PAGES, reason=MISSING)
+
+
+@cache
+def parsed(path: Path) -> BeautifulSoup:
+    """A page's elements, for tests that only read them."""
+    return BeautifulSoup(path.read_text("utf-8"), "html.parser")

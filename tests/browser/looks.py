@@ -17,15 +17,16 @@ CLIPPED = """allowed => {
   const window_ = document.documentElement.clientWidth;
   const edge = Math.min(article.getBoundingClientRect().right, window_);
   const found = [];
+  const said = (box) => `${box.tagName.toLowerCase()}.${[...box.classList].join(".")}: `
+    + box.textContent.trim().slice(0, 60);
+  const passed = ["svg, script, style, .visually-hidden, .sr-only, mjx-assistive-mml", allowed]
+    .filter(Boolean).join();
   for (const box of article.querySelectorAll("*")) {
-    if (box.closest("svg, script, style, .visually-hidden, .sr-only, mjx-assistive-mml")) continue;
-    if (allowed && box.closest(allowed)) continue;
-    const name = box.tagName.toLowerCase() + "." + [...box.classList].join(".");
-    const said = `${name}: ${box.textContent.trim().slice(0, 60)}`;
-    if (getComputedStyle(box).overflowX !== "visible" && box.scrollWidth > box.clientWidth + 1)
-      found.push(`${box.scrollWidth} in ${box.clientWidth} ${said}`);
+    if (box.closest(passed)) continue;
+    if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible")
+      found.push(`${box.scrollWidth} in ${box.clientWidth} ${said(box)}`);
     else if (box.getClientRects().length && box.getBoundingClientRect().right > edge + 1)
-      found.push(`${Math.round(box.getBoundingClientRect().right - edge)} outside ${said}`);
+      found.push(`${Math.round(box.getBoundingClientRect().right - edge)} outside ${said(box)}`);
   }
   return found;
 }"""

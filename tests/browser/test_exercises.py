@@ -2,15 +2,15 @@
 
 import json
 import re
+from contextlib import contextmanager
 
 import pytest
-from bs4 import BeautifulSoup
 
 from dropout.exercises import find
 from dropout.exercises.forms import Choice, Code, Formula, Number
 from tests.browser import looks
-from tests.browser.book import HTML, PAGES
-from tests.browser.test_pages import serious_violations, sideways
+from tests.browser.book import HTML, PAGES, parsed
+from tests.browser.test_pages import DESKTOP, UNFOLD, Visit, serious_violations, sideways
 from tests.exercises.formula_cases import COMPARE, for_page
 
 PATIENCE = 20_000  # milliseconds
@@ -18,9 +18,9 @@ PATIENCE = 20_000  # milliseconds
 
 def asked_on(page: str) -> list[str]:
     """The exercises of a page."""
-    soup = BeautifulSoup((HTML / page).read_text("utf-8"), "html.parser")
-    found = [each["id"] for each in soup.select("section.exercise")]
-    return [name.removeprefix("exercise-").replace("-", ".") for name in found]
+    found = re.findall(r"<section [^>]*>", (HTML / page).read_text("utf-8"))
+    names = re.findall(r'id="exercise-(\d\d-\d+)"', "".join(found))
+    return [name.replace("-", ".") for name in names]
 
 
 ASKED = {page: keys for page in PAGES if (keys := asked_on(page))}
@@ -73,15 +73,13 @@ class Worked:
         return "solved" in self.section.get_attribute("class").split()
 
 
-@pytest.fixture
-def open_page(browser):
+@contextmanager
+def reader(browser):
     """Opens pages as a reader with nothing remembered; what the browser complains of fails."""
     opened, complaints = [], []
 
     def open_page(address: str, **media):
-        context = browser.new_context(
-            viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
-        )
+        context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
         opened.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -104,6 +102,32 @@ def open_page(browser):
     for context in opened:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def open_page(browser):
+    with reader(browser) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module", params=ASKED)
+def worked(request, browser):
+    """The exercises of a page that is opened once for several tests."""
+    with reader(browser) as open_page:
+        opened = open_page(request.param)
+        yield [Worked(opened, key) for key in ASKED[request.param]]
+
+
+@pytest.fixture(scope="module")
+def answered(worked):
+    """A page on which all is unfolded, and all but the code answered, wrongly if possible."""
+    for asked in worked:
+        exercise = find(asked.key)
+        if isinstance(exercise, Choice | Formula) or type(exercise) is Number:
+            asked.give(str(exercise.wrong[0].answer if exercise.wrong else exercise.right()))
+    worked[0].page.evaluate(UNFOLD)
+    worked[0].page.wait_for_timeout(600)  # for the formulas of messages
+    return worked[0].page
 
 
 @pytest.fixture
@@ -130,6 +154,49 @@ def plain(markdown: str) -> str:
 def test_formulas_numbers_and_messages_are_as_in_python(open_page):
     page = open_page(next(iter(WHERE.values())))
     assert page.evaluate(f"cases => {{ {COMPARE} return compared(cases); }}", for_page()) == []
+
+
+# ---- a page that is opened once for several tests ----------------------------------------------
+
+
+# The first test of a page that is opened once: later ones answer, and lift the veils.
+def test_on_paper_answers_hints_and_solutions_are_left_out(worked):
+    page = worked[0].page
+    page.evaluate(UNFOLD)
+    page.emulate_media(color_scheme="dark")
+    looks.onto_paper(page)
+    try:
+        for each in (".exercise details", ".exercise button", "button.forget", ".veil"):
+            assert not [found for found in page.locator(each).all() if found.is_visible()], each
+        assert looks.clipped(page) == []
+    finally:
+        page.emulate_media(media="screen", color_scheme="light")
+        page.set_viewport_size(DESKTOP)
+        page.evaluate(UNFOLD.replace("true", "false"))
+
+
+def test_each_wrong_answer_draws_its_message_and_right_ones_pass(worked):
+    for asked in worked:
+        key, exercise = asked.key, find(asked.key)
+        if isinstance(exercise, Code):
+            continue
+        for wrong in exercise.wrong:
+            said = asked.give(str(wrong.answer))
+            assert said.startswith("Not yet."), (key, wrong)
+            assert asked.kept()["message"] == exercise.judge(wrong.answer).message, (key, wrong)
+        for right in (exercise.right(), *getattr(exercise, "equal", ())):
+            assert asked.give(str(right)).startswith("Right."), (key, right)
+
+
+CHANGED = "section.exercise, button.forget, .progress-of, .guess, .guess ~ *"  # by answers
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390), ("light", 320)])
+def test_answered_exercises_are_accessible_and_fit(answered, theme, width):
+    Visit(answered).look(theme, {"width": width, "height": 900})
+    assert serious_violations(answered, CHANGED) == []
+    assert sideways(answered) <= 0
+    assert looks.clipped(answered, looks.MAY_SCROLL[width]) == []
 
 
 # ---- numbers, choices, formulas -------------------------------------------------------------
@@ -194,21 +261,6 @@ def test_a_choice_without_a_choice(work):
     assert asked.told() == "Choose one of the answers."
 
 
-@pytest.mark.parametrize("page", ASKED)
-def test_each_wrong_answer_draws_its_message_and_right_ones_pass(open_page, page):
-    opened = open_page(page)
-    for key in ASKED[page]:
-        asked, exercise = Worked(opened, key), find(key)
-        if isinstance(exercise, Code):
-            continue
-        for wrong in exercise.wrong:
-            said = asked.give(str(wrong.answer))
-            assert said.startswith("Not yet."), (key, wrong)
-            assert asked.kept()["message"] == exercise.judge(wrong.answer).message, (key, wrong)
-        for right in (exercise.right(), *getattr(exercise, "equal", ())):
-            assert asked.give(str(right)).startswith("Right."), (key, right)
-
-
 # ---- hints, solution ------------------------------------------------------------------------
 
 
@@ -233,8 +285,8 @@ def test_hints_unfold_one_by_one_and_without_a_script(browser, page):
 
 @pytest.mark.parametrize("key", of_kind(Code))
 def test_the_solution_shown_is_the_tested_source(key):
-    soup = BeautifulSoup((HTML / WHERE[key]).read_text("utf-8"), "html.parser")
-    shown = soup.select_one(f"#exercise-{key.replace('.', '-')} details.solution pre").get_text()
+    section = parsed(HTML / WHERE[key]).find(id=f"exercise-{key.replace('.', '-')}")
+    shown = section.select_one("details.solution pre").get_text()
     assert shown.strip() == find(key).code.strip()
 
 
@@ -412,29 +464,3 @@ def test_nothing_is_lost_where_the_browser_keeps_nothing(browser):
     assert asked.give(repr(find(key).answer)).startswith("Right.")
     assert asked.solved
     page.close()
-
-
-@pytest.mark.parametrize("page", ASKED)
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390), ("light", 320)])
-def test_answered_exercises_are_accessible_and_fit(open_page, page, theme, width):
-    opened = open_page(page, color_scheme=theme)
-    opened.set_viewport_size({"width": width, "height": 900})
-    for key in ASKED[page]:
-        asked, exercise = Worked(opened, key), find(key)
-        if isinstance(exercise, Choice | Formula) or type(exercise) is Number:
-            asked.give(str(exercise.wrong[0].answer if exercise.wrong else exercise.right()))
-    opened.evaluate("() => document.querySelectorAll('details').forEach((d) => d.open = true)")
-    opened.wait_for_timeout(600)
-    assert serious_violations(opened) == []
-    assert sideways(opened) <= 0
-    assert looks.clipped(opened, looks.MAY_SCROLL[width]) == []
-
-
-@pytest.mark.parametrize("page", ASKED)
-def test_on_paper_answers_hints_and_solutions_are_left_out(open_page, page):
-    opened = open_page(page, color_scheme="dark")
-    opened.evaluate("() => document.querySelectorAll('details').forEach((d) => d.open = true)")
-    looks.onto_paper(opened)
-    for each in (".exercise details", ".exercise button", "button.forget", ".veil"):
-        assert not [found for found in opened.locator(each).all() if found.is_visible()], each
-    assert looks.clipped(opened) == []

@@ -5,7 +5,7 @@ import json
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.browser.book import HTML
+from tests.browser.book import HTML, parsed
 from tests.browser.test_text import SOURCES
 
 NOTEBOOKS = {page: path for page, path in SOURCES.items() if path.suffix == ".ipynb"}
@@ -38,8 +38,7 @@ def faults(article: BeautifulSoup, expected: int) -> list[str]:
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_every_figure_of_a_notebook_is_on_its_page_with_number_and_caption(page):
     expected = drawn(json.loads(NOTEBOOKS[page].read_text("utf-8")))
-    article = BeautifulSoup((HTML / page).read_text("utf-8"), "html.parser").find("article")
-    assert faults(article, expected) == []
+    assert faults(parsed(HTML / page).find("article"), expected) == []
 
 
 GOOD = """<article><div class="cell_output"><figure id="fig-a"><img src="a.svg" alt="A line.">

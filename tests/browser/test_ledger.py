@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bs4 import BeautifulSoup
 
-from tests.browser.book import HTML, PAGES, needs_book
+from tests.browser.book import HTML, PAGES, needs_book, parsed
 
 LEDGER = yaml.safe_load((Path(__file__).parents[2] / "book/ledger.yml").read_text("utf-8"))
 PAGE = "book/ledger.html"
@@ -57,8 +56,7 @@ def test_a_row_is_marked_on_arrival(page):
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("chapters/")])
 def test_links_to_claims_say_the_claim(name):
-    page = BeautifulSoup((HTML / name).read_text("utf-8"), "html.parser")
-    links = page.select('a[href*="ledger.html#claim-"]')
+    links = parsed(HTML / name).select('a[href*="ledger.html#claim-"]')
     verdicts = {entry["id"]: entry["verdict"] for entry in LEDGER}
     settled_here = [each for each in LEDGER if f"chapters/{each.get('chapter')}.html" == name]
     assert links or not settled_here

@@ -4,18 +4,12 @@ from functools import cache
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from bs4 import BeautifulSoup
 
-from tests.browser.book import HTML, MISSING, PAGES, needs_book
+from tests.browser.book import HTML, MISSING, PAGES, needs_book, parsed
 
 
 def test_the_book_is_built():
     assert PAGES, MISSING
-
-
-@cache
-def parsed(path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
 
 
 @cache

@@ -185,8 +185,13 @@ def unused_imports(cells: list[Cell]) -> set[str]:
     return imported - {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
-def slice_for(cells: list[Cell], wanted: Cell) -> list[Cell]:
-    """A cell and, in order, the earlier cells that it needs, by the names that it uses."""
+def slice_for(cells: list[Cell], *wanted: Cell) -> list[Cell]:
+    """Some cells and, in order, the earlier ones that each needs, by the names that it uses."""
+    kept = {cell.number for each in wanted for cell in _needed(cells, each)}
+    return [cell for cell in cells if cell.number in kept]
+
+
+def _needed(cells: list[Cell], wanted: Cell) -> list[Cell]:
     kept = [wanted]
     needed, _ = _names(wanted.source)
     for cell in reversed(cells[: wanted.number - 1]):
@@ -194,7 +199,7 @@ def slice_for(cells: list[Cell], wanted: Cell) -> list[Cell]:
         if needed & stores:
             kept.append(cell)
             needed = (needed - stores) | loads
-    return kept[::-1]
+    return kept
 
 
 def with_change(cell: Cell, old: str, new: str) -> Cell:

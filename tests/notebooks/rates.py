@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it also runs as a file
 
-from tests.notebooks.cells import Cell, assertions, code_cells, run, slice_for
+from tests.notebooks.cells import Cell, Checks, assertions, code_cells, run, slice_for
 
 TAG = "any-rate"
 VALUES = (*({"p": p} for p in (0.1, 0.2, 0.3, 0.7, 0.8)), {"p": 0.3, "n": 5}, {"p": 0.7, "n": 9})
@@ -20,22 +20,22 @@ def formula_cells(path: Path) -> list[Cell]:
 
 
 def failures(path: Path, values: dict[str, float]) -> list[str]:
-    """What does not hold at these values: each assertion that fails, each cell that stops."""
-    cells, found = code_cells(path), []
-    for cell in formula_cells(path):
-        needed = slice_for(cells, cell)
-        try:
-            checks = run(needed, values=values, checked=lambda each, cell=cell: each is cell)
-        except Exception as error:
-            found.append(f"cell {cell.number} at {values}: {type(error).__name__}: {error}")
-            continue
-        tests = assertions(cell)
-        found += [
-            f"cell {cell.number} at {values}: assert {tests[count]}"
-            for (_, count), held in checks.held.items()
-            if not held
-        ]
-    return found
+    """What does not hold at these values: each assertion that fails, and the error that ends it.
+
+    The formula cells run one after the other in one namespace, with what each of them needs.
+    """
+    formulas, checks, found = formula_cells(path), Checks(), []
+    needed = slice_for(code_cells(path), *formulas)
+    try:
+        run(needed, values=values, checked=formulas.__contains__, checks=checks)
+    except Exception as error:
+        found.append(f"{path.stem} at {values}: {type(error).__name__}: {error}")
+    tests = {cell.number: assertions(cell) for cell in formulas}
+    return found + [
+        f"cell {number} at {values}: assert {tests[number][count]}"
+        for (number, count), held in checks.held.items()
+        if not held
+    ]
 
 
 if __name__ == "__main__":

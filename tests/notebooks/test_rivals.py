@@ -518,16 +518,15 @@ RIVALS = [
 
 def refusals(rival: Rival) -> list[str]:
     """The assertions under the rival's label that do not hold."""
-    found = cells.code_cells(PATHS[rival.chapter])
-    refused = []
-    changed = [change(cell, rival) for cell in found]
-    for cell in changed:
-        if cell.label == rival.label and cells.assertions(cell):
-            needed = cells.slice_for(changed, cell)
-            checks = cells.run(needed, checked=lambda each, cell=cell: each is cell)
-            tests = cells.assertions(cell)
-            refused += [tests[count] for (_, count), held in checks.held.items() if not held]
-    return refused
+    changed = [change(cell, rival) for cell in cells.code_cells(PATHS[rival.chapter])]
+    tests = {
+        cell: found
+        for cell in changed
+        if cell.label == rival.label and (found := cells.assertions(cell))
+    }
+    checks = cells.run(cells.slice_for(changed, *tests), checked=tests.__contains__)
+    by_number = {cell.number: found for cell, found in tests.items()}
+    return [by_number[number][k] for (number, k), held in checks.held.items() if not held]
 
 
 def change(cell: cells.Cell, rival: Rival) -> cells.Cell:
