@@ -3,12 +3,24 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import check_grad, minimize
+from scipy.sparse import csr_array
 
 from dropout.experiments.film_reviews import Texts, split, words
-from dropout.experiments.studies import imdb_network
+from dropout.experiments.studies import imdb_logistic, imdb_network
+from dropout.experiments.studies.imdb_logistic import (
+    Bags,
+    codes,
+    fit_penalised,
+    fit_sampled,
+    gain,
+    matrix,
+    penalised,
+)
 from dropout.experiments.studies.imdb_network import Numbered, network, rows, train
 from dropout.experiments.study import Finished
 from dropout.nn import Dropout
+from dropout.theory.penalties import expected_logistic_loss, glm_penalty
 from dropout.training.reviews import Review
 
 REVIEWS = 25_000  # of each file
@@ -145,3 +157,129 @@ def test_the_summary_tells_accuracies_when_stopped_and_in_the_end():
     assert found["stopped"]["validation"]["accuracy"]["values"] == [89.0, 88.0]
     assert found["long"]["train"]["accuracy"]["mean"] == 80.0
     assert found["test"]["error"]["mean"] == 11.5
+
+
+# ---- logistic regression ------------------------------------------------------------------------
+
+
+def some_bags(n=300, d=5):
+    """Reviews of five features, more of the first in the one class and of the last in the other."""
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, 2, n)
+    rates = np.where(y[:, None] == 1, np.linspace(0.7, 0.2, d), np.linspace(0.2, 0.7, d))
+    x = (draw.random((n, d)) < rates).astype(float)
+    return Bags(csr_array(np.column_stack([x, np.ones(n)])), y), x
+
+
+def test_a_review_has_each_word_and_each_pair_of_adjacent_words_once():
+    number = {}
+    assert codes(["a", "b", "a", "b"], number, False).tolist() == [0, 1]
+    found = codes(["a", "b", "a", "b"], number, True)
+    words = imdb_logistic.WORDS
+    assert found.tolist() == [0, 1, words + 1, 2 * words]  # a, b, ab, ba
+    assert codes(["c"], number, True).tolist() == [2]
+    assert codes([], number, True).tolist() == []
+    assert number == {"a": 0, "b": 1, "c": 2}
+
+
+def test_a_matrix_has_the_known_features_and_then_the_constant_one():
+    found = matrix([np.array([0, 3, 9]), np.array([], int), np.array([5])], np.array([3, 5, 8]))
+    assert found.toarray().tolist() == [[1, 0, 0, 1], [0, 0, 0, 1], [0, 1, 0, 1]]
+
+
+def test_features_are_those_of_two_reviews_of_the_training_part(monkeypatch):
+    made = {
+        "train": Texts(["a b", "a c c"], np.array([0, 1])),
+        "validation": Texts(["a b"], np.array([0])),
+        "test": Texts(["b b d"], np.array([1])),
+    }
+    monkeypatch.setattr(imdb_logistic, "split", lambda examples: dict(made))
+    tuning = imdb_logistic.bags.__wrapped__(True, whole=False)
+    assert tuning["train"].x.toarray().tolist() == [[1, 1], [1, 1]]  # a, and the constant
+    assert tuning["validation"].y.tolist() == [0]
+    final = imdb_logistic.bags.__wrapped__(True, whole=True)
+    assert final["train"].x.toarray().tolist() == [  # a, b, ab, and the constant
+        [1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1],
+    ]  # fmt: skip
+    assert final["train"].y.tolist() == [0, 1, 0]
+    assert final["test"].x.toarray().tolist() == [[0, 1, 0, 1]]
+    assert "validation" not in final
+
+
+def test_the_penalised_loss_is_that_of_the_paper_without_a_penalty_on_the_constant():
+    data, x = some_bags()
+    w, p, l2 = np.array([0.5, -1.0, 2.0, 0.3, -0.7, 0.4]), 0.3, 0.05
+    z = x @ w[:-1] + w[-1]
+    probability = 1 / (1 + np.exp(-z))
+    loss = -np.log(np.where(data.y == 1, probability, 1 - probability)).mean()
+    penalty = glm_penalty(x, w[:-1], p, probability * (1 - probability)) / len(x)
+    expected = loss + penalty + l2 / 2 * (w[:-1] ** 2).sum()
+    assert penalised(w, data, l2, p)[0] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.9])
+def test_the_gradient_is_that_of_the_penalised_loss(p):
+    data, _ = some_bags()
+    for w in np.random.default_rng(1).normal(size=(3, 6)):
+        off = check_grad(
+            lambda w: penalised(w, data, 0.05, p)[0], lambda w: penalised(w, data, 0.05, p)[1], w
+        )
+        assert off < 1e-6
+
+
+def test_the_fit_has_no_gradient_left():
+    data, _ = some_bags()
+    w = fit_penalised(data, l2=0.01, p=0.5)
+    assert np.abs(penalised(w, data, 0.01, 0.5)[1]).max() < 1e-4
+    assert np.abs(penalised(np.zeros(6), data, 0.01, 0.5)[1]).max() > 1e-2
+
+
+def test_sampled_masks_lead_to_the_least_of_the_exact_expected_loss():
+    data, x = some_bags()
+    p, l2 = 0.5, 0.01
+
+    def exact(w):
+        loss = expected_logistic_loss(x, data.y, w[:-1], float(w[-1]), p) / len(x)
+        return loss + l2 / 2 * (w[:-1] ** 2).sum()
+
+    best = minimize(exact, np.zeros(6))
+    found = fit_sampled(data, l2=l2, p=p, seed=0, epochs=3000)
+    plain = fit_penalised(data, l2=l2, p=0.0)
+    assert np.abs(found - best.x).max() < 0.03
+    assert np.abs(plain - best.x).max() > 0.2
+    assert exact(found) - best.fun < 1e-4
+    again = fit_sampled(data, l2=l2, p=p, seed=0, epochs=20)
+    assert np.array_equal(again, fit_sampled(data, l2=l2, p=p, seed=0, epochs=20))
+    assert not np.array_equal(again, fit_sampled(data, l2=l2, p=p, seed=1, epochs=20))
+
+
+def test_a_gain_is_the_mean_over_pairs_of_right_and_wrong():
+    base = {"wrong": bytes([0b11110000]).hex()}
+    other = {"wrong": bytes([0b11000001]).hex()}
+    found = gain(base, other)  # two of eight better, one worse
+    assert found["mean"] == pytest.approx(12.5)
+    differences = np.array([0, 0, 1, 1, 0, 0, 0, -1])
+    assert found["half"] == pytest.approx(
+        1.959964 * 100 * differences.std(ddof=1) / 8**0.5, rel=1e-6
+    )
+
+
+def test_what_draws_nothing_has_one_final_run_and_dropout_five():
+    study = imdb_logistic.STUDY
+    tuned = [
+        Finished(run, {"at": [1], "validation": {"loss": [0.3], "error": [10 + run["p"]]}}, 1.0, {})
+        for run in study.runs([])
+    ]
+    assert len(tuned) == 7 * 12
+    final = [run for run in study.runs(tuned) if run["stage"] == "final"]
+    count = {arm: sum(run["arm"] == arm for run in final) for arm in imdb_logistic.ARMS}
+    assert count == {arm: 5 if "sampled" in arm else 1 for arm in imdb_logistic.ARMS}
+    part = {"loss": 0.3, "error": 12.0}
+    finished = tuned + [
+        Finished(run, {"train": part, "test": part, "wrong": "ff"}, 1.0, {}) for run in final
+    ]
+    found = study.summary(finished)["arms"]["pairs-sampled"]
+    assert found["chosen"]["point"]["p"] == 0.3
+    assert len(found["test"]["error"]["values"]) == 5
+    assert len(found["grid"]) == 12
+    assert found["gain"]["mean"] == 0
