@@ -146,7 +146,7 @@ def accuracies(results: Sequence[dict[str, Any]]) -> Result:
     }
 
 
-RATES, WIDTHS = (0.001, 0.003, 0.01), (32, 64, 128)
+RATES, WIDTHS = (0.001, 0.003, 0.01, 0.03), (32, 64)
 COMPARISON = comparison(
     "imdb_network",
     about="an embedding and two hidden layers on film reviews, with and without dropout",
@@ -164,7 +164,7 @@ COMPARISON = comparison(
     grids={
         "mean-none": product(lr=RATES, width=WIDTHS),
         "mean-half": product(lr=RATES, width=WIDTHS),
-        "mean-tuned": product(lr=RATES, p=(0.3, 0.6, 0.8)),
+        "mean-tuned": product(lr=RATES, p=(0.3, 0.7)),
         "flat-none": product(lr=RATES, width=WIDTHS),
         "flat-half": product(lr=RATES, width=WIDTHS),
     },
