@@ -1,10 +1,10 @@
 """PyTorch may rename what it keeps for itself: without any one of its names the library serves."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
-from os import environ, pathsep
 from pathlib import Path
 
 import pytest
@@ -25,39 +25,69 @@ CHOICE = (
     "and not drawing_of_seeds"
 )
 
+# What takes long to import is imported once, and a process for each name goes on from there.
 WITHOUT = """
-import pkgutil, sys
-import pytest
+import os, pkgutil, sys, traceback
+from pathlib import Path
+import matplotlib, numba, pytest, torch
 
-resolve, gone, tried = pkgutil.resolve_name, sys.argv[1], []
-
-def without(name):
-    if name == gone:
-        tried.append(name)
-        raise AttributeError(name)
-    return resolve(name)
+folder, names, options = Path(sys.argv[1]), sys.argv[2].split(), sys.argv[3:]
+resolve = pkgutil.resolve_name
 
 class Import:
+    def __init__(self, gone):
+        self.gone, self.tried = gone, []
+
+    def without(self, name):
+        if name == self.gone:
+            self.tried.append(name)
+            raise AttributeError(name)
+        return resolve(name)
+
     def pytest_sessionstart(self):
-        pkgutil.resolve_name = without
+        pkgutil.resolve_name = self.without
         import dropout.torch_private
         pkgutil.resolve_name = resolve
-        assert tried == [gone], tried
+        assert self.tried == [self.gone], self.tried
 
-sys.exit(pytest.main(sys.argv[2:], plugins=[Import()]))
+for place, name in enumerate(names):
+    if not (child := os.fork()):
+        with open(folder / f"{place}", "w") as said:
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+        try:
+            code = pytest.main(options, plugins=[Import(name)])
+        except BaseException:
+            code = traceback.print_exc() or 1
+        sys.stdout.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """For each name, the exit status of the tests that ran without it, and what they printed."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system does not fork")
+    folder = tmp_path_factory.mktemp("without")
+    options = ["-q", "-p", "no:cacheprovider", "-k", CHOICE, *(str(TESTS / file) for file in CORE)]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, folder, " ".join(NAMES), *options],
+        capture_output=True, text=True, timeout=300 * len(NAMES), cwd=TESTS.parent,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    codes = map(int, done.stdout.split())
+    said = [(folder / f"{place}").read_text() for place in range(len(NAMES))]
+    return dict(zip(NAMES, zip(codes, said, strict=True), strict=True))
 
 
 @pytest.mark.unchecked
 @pytest.mark.parametrize("name", NAMES)
-def test_without_a_name_of_pytorchs_own_the_library_serves(name):
-    options = ["-q", "-p", "no:cacheprovider", "-k", CHOICE, *(str(TESTS / file) for file in CORE)]
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, name, *options],
-        capture_output=True, text=True, timeout=300, cwd=TESTS.parent,
-        env=environ | {"PYTHONPATH": pathsep.join(sys.path)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+def test_without_a_name_of_pytorchs_own_the_library_serves(without, name):
+    code, said = without[name]
+    assert code == 0, said[-3000:]
 
 
 @pytest.mark.unchecked
