@@ -184,13 +184,13 @@ def summary(finished: Sequence[Finished]) -> Result:
 
 IMAGES = 10_000  # for the test
 ARMS = "none", "dropout", *CONNECTED
-SIZE = {"widths": [800, 800], "p": 0.5, "examples": 20_000, "steps": 4500, "every": 1500}
+SIZE = {"widths": [800, 800], "p": 0.5, "examples": 10_000, "steps": 4500, "every": 1500}
 
 COMPARED = comparison(
     "dropconnect",
     about="DropConnect, with one mask a batch or one an example, against dropout and no noise",
     beside="Wan et al. (2013), MNIST without augmentation, 800-800",
-    scale="20,000 of the 60,000 images, 4,500 steps of 100 images (22.5 epochs), a mask an "
+    scale="10,000 of the 60,000 images, 4,500 steps of 100 images (45 epochs), a mask an "
     "example by a normal approximation, ReLU only",
     train=train,
     arms=dict.fromkeys(ARMS, SIZE),

@@ -2,8 +2,8 @@
 
 Srivastava et al. (2014), table 10: dropout at rate .5 gives an error of 1.08 ± .04 %,
 multiplication by N(1, (1 - p)/p) of .95 ± .04 %, over ten networks of 2 x 1024 units each. Here
-20,000 images train networks of 2 x 512 units, few enough for noise to help within the steps there
-are. It is on the hidden units only, so that nothing else differs between the arms, and both kinds
+10,000 images train networks of 2 x 512 units, few enough for noise to help within the steps there
+are. The noise is on the hidden units only, so that nothing else differs between the arms, and both kinds
 draw equally much from the generator: two networks of one seed begin with the same weights and see
 the images in the same order. Hence the differences are told seed by seed. Without noise is the
 control.
@@ -19,7 +19,7 @@ from dropout.experiments.mnist_networks import train
 from dropout.experiments.study import Finished, Result
 from dropout.training.seeds import seeds
 
-SIZE = {"widths": [512, 512], "examples": 20_000, "steps": 6000, "every": 1500}
+SIZE = {"widths": [512, 512], "examples": 10_000, "steps": 6000, "every": 1500}
 ARMS = {
     "bernoulli": SIZE | {"p": 0.5, "noise": "bernoulli"},
     "gaussian": SIZE | {"p": 0.5, "noise": "gaussian"},
@@ -53,8 +53,8 @@ COMPARED = comparison(
     "gaussian_noise",
     about="dropout against multiplication by normal noise of equal variance, paired by seed",
     beside="Srivastava et al. (2014), table 10, MNIST",
-    scale="2 x 512 units (paper 2 x 1024), 20,000 images (paper 60,000), 6,000 steps of 100 images "
-    "(30 epochs: on all images dropout would need many more steps to gain), eight seeds (paper "
+    scale="2 x 512 units (paper 2 x 1024), 10,000 images (paper 60,000), 6,000 steps of 100 images "
+    "(60 epochs: on all images dropout would need many more steps to gain), eight seeds (paper "
     "ten), no noise on the input, no max-norm",
     train=train,
     arms=ARMS,
