@@ -8,7 +8,8 @@ that an example's own mask gives it. The latter is the approximation that the so
 predict.
 
 In both, what leads into the hidden layers is dropped at rate .5, the weights of the scores are not.
-Dropout drops the hidden units at the same rate. A run trains one network.
+Dropout drops the hidden units at the same rate. Few images make noise useful within few steps. A
+run trains one network.
 """
 
 from collections import Counter

@@ -2,11 +2,11 @@
 
 Srivastava et al. (2014), table 10: dropout at rate .5 gives an error of 1.08 ± .04 %,
 multiplication by N(1, (1 - p)/p) of .95 ± .04 %, over ten networks of 2 x 1024 units each. Here
-10,000 images train networks of 2 x 512 units, few enough for noise to help within the steps there
-are. The noise is on the hidden units only, so that nothing else differs between the arms, and both kinds
-draw equally much from the generator: two networks of one seed begin with the same weights and see
-the images in the same order. Hence the differences are told seed by seed. Without noise is the
-control.
+networks of 2 x 512 units learn from 10,000 images, few enough for noise to help within the steps
+that there are; without noise is the control. The noise is on the hidden units only, so that nothing
+else differs between the arms, and both kinds draw equally much from the generator: two networks of
+one seed begin with the same weights and see the images in the same order. Hence the differences are
+told seed by seed.
 
 A run trains one network.
 """
@@ -54,8 +54,7 @@ COMPARED = comparison(
     about="dropout against multiplication by normal noise of equal variance, paired by seed",
     beside="Srivastava et al. (2014), table 10, MNIST",
     scale="2 x 512 units (paper 2 x 1024), 10,000 images (paper 60,000), 6,000 steps of 100 images "
-    "(60 epochs: on all images dropout would need many more steps to gain), eight seeds (paper "
-    "ten), no noise on the input, no max-norm",
+    "(60 epochs), eight seeds (paper ten), no noise on the input, no max-norm",
     train=train,
     arms=ARMS,
     grids=dict.fromkeys(ARMS, product(lr=(0.5, 1.0, 2.0))),

@@ -45,8 +45,9 @@ COMPARED = comparison(
     "table_2",
     about="with and without dropout, ReLU and logistic units, max-norm, on MNIST",
     beside="Srivastava et al. (2014), table 2 and figure 4",
-    scale="two hidden layers of 512 or 1024 units (paper 3 x 1024 to 2 x 8192), 12,000 steps of 100 "
-    "images (24 epochs; paper 1,000,000 steps), 50,000 images (paper 60,000 after tuning), three seeds",
+    scale="two hidden layers of 512 or 1024 units (paper 3 x 1024 to 2 x 8192), 12,000 steps of "
+    "100 images (24 epochs; paper 1,000,000 steps), 50,000 images (paper 60,000 after tuning), "
+    "three seeds",
     train=train,
     arms=ARMS,
     grids={
