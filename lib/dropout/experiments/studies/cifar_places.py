@@ -31,11 +31,11 @@ from dropout.training.data import Images, cifar10
 from dropout.training.seeds import seed, seeds
 
 TRAIN, VALIDATION, TEST = 10_000, 5000, 5000
-BATCH, EPOCHS, EVERY, MOMENTUM = 100, 15, 3, 0.9
-RATES, LRS = (0.1, 0.3, 0.5), (0.1, 0.25, 0.6)
+BATCH, EPOCHS, EVERY, MOMENTUM = 100, 20, 2, 0.9
+RATES, LRS = (0.1, 0.3, 0.5), (0.1, 0.3, 0.9)
 NORMED, PARTED = ("last", "between", "direct"), ("above", "below")
 CHANNELS, SIDE, DENSE, CLASSES = (3, 16, 32, 64), 4, 256, 10
-DENSE_RATE = 0.5
+DENSE_RATE, CONV_RATES = 0.5, (0.1, 0.25)  # those of the paper, in part
 
 
 def arms() -> dict[str, Settings]:
@@ -43,8 +43,8 @@ def arms() -> dict[str, Settings]:
     placed = [(place, 0.0) for place in ("last", "direct")]
     placed += combinations(NORMED, RATES)
     placed += [("plain", 0.0), ("dense", 0.0)]
-    placed += combinations(("conv", "both"), (0.1, 0.3))
-    placed += [(place, 0.3) for place in PARTED]
+    placed += combinations(("conv", "both"), CONV_RATES)
+    placed += [(place, CONV_RATES[-1]) for place in PARTED]
     return {f"{place} {p}" if p else place: {"place": place, "p": p} for place, p in placed}
 
 
@@ -122,7 +122,7 @@ def loss_of(scores: Float[Tensor, "n classes"], y: Int64[Tensor, "n"]) -> Tensor
 def fit(
     model: nn.Module, train: Images, judged: Images | None, *, lr: float, epochs: int, stop: int
 ) -> list[tuple[int, float, float]]:
-    """Train for `stop` of `epochs` epochs; loss and error on `judged` after every third.
+    """Train for `stop` of `epochs` epochs; loss and error on `judged` after every second.
 
     `lr` is what a step is in the long run, lr / (1 - momentum) of PyTorch's; it falls to 0 in a
     straight line over all epochs.
@@ -195,14 +195,14 @@ STUDY = comparison(
     beside="Srivastava et al. 2014, table 3 (SVHN: dropout in the convolutions too), and Li et al. "
     "2018 (dropout beside batch norm)",
     scale="CIFAR-10 for SVHN: 10,000 training images, 5,000 further ones to test beside the first "
-    "1,000 of the official test; 16, 32 and 64 channels of stride 2 and 256 dense units; 15 epochs",
+    "1,000 of the official test; 16, 32 and 64 channels of stride 2 and 256 dense units; 20 epochs",
     train=train,
     arms=arms(),
     grids={arm: product(lr=LRS) for arm in arms()},
     tuning_seeds=[seed(100)],
-    seeds=seeds(5),
+    seeds=seeds(4),
     check={
-        "arm": "between 0.3", "place": "between", "p": 0.3, "lr": 0.25, "seed": seed(200),
+        "arm": "between 0.3", "place": "between", "p": 0.3, "lr": 0.3, "seed": seed(200),
         "judge": "test", "epochs": 3, "stop": 1, "examples": 2000,
     },
 )  # fmt: skip
