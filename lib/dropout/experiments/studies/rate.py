@@ -22,8 +22,6 @@ RATES = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, SHARED]
 HIGHEST = 0.85
 INPUT_RATES = [0.0, 0.1, 0.2, 0.3, 0.5]
 EXAMPLES, STEPS = 5000, 2000
-LEARNING_RATES = 0.1, 0.3, 1.0, 2.0
-LOWER = 0.03, 0.1, 0.3, 1.0  # for the highest rate, whose gradients are the noisiest
 PARTS = "train", "validation", "test"
 
 
@@ -42,6 +40,13 @@ def settings(units: int, p: float, p_input: float = 0.0) -> Settings:
         "widths": [units] * 3, "p": p, "p_input": p_input,
         "examples": EXAMPLES, "steps": STEPS, "every": STEPS // 5,
     }  # fmt: skip
+
+
+def learning_rates(p: float) -> tuple[float, ...]:
+    """Those from which an arm chooses: the higher the rate, the noisier the gradients."""
+    if p < 0.3:
+        return 0.3, 1.0, 2.0, 4.0
+    return (0.1, 0.3, 1.0, 2.0) if p < HIGHEST else (0.03, 0.1, 0.3, 1.0)
 
 
 def points() -> dict[str, dict[float, tuple[int, float, float]]]:
@@ -100,10 +105,7 @@ _TRAINED = comparison(
     "rates up to .75 there; 5,000 training images in place of 60,000, 2,000 steps of 100",
     train=train,
     arms=ARMS,
-    grids={
-        name: product(lr=LOWER if at["p"] == HIGHEST else LEARNING_RATES)
-        for name, at in ARMS.items()
-    },
+    grids={name: product(lr=learning_rates(at["p"])) for name, at in ARMS.items()},
     tuning_seeds=seeds(1, 100),
     seeds=seeds(5),
     by="error",
