@@ -2,9 +2,9 @@
 
 The published network with half its units, with dropout (.5, on the input .2) and without, on six
 sizes of training set. A run is one network. The images of a seed are the same with dropout and
-without, and up to 10,000 of them no two seeds share any. Learning rate and time are chosen on
-10,000 validation images, however few the training images are: more than anyone would have beside
-100, so that the choice is not what makes the small sets difficult.
+without, and no two seeds share any, but for 50,000. Learning rate and time are chosen on 10,000
+validation images, however few the training images are: more than anyone would have beside 100, so
+that the choice is not what makes the small sets difficult.
 """
 
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def part(sizes: Sequence[int], tuned: int, final: int) -> Study:
         train=train,
         arms=arms,
         grids=grids,
-        tuning_seeds=seeds(tuned, 100),
+        tuning_seeds=seeds(tuned, final),  # next to the others, and so on images of their own
         seeds=seeds(final),
         by="error",
         check={
