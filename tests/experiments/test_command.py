@@ -61,6 +61,26 @@ def test_export_writes_what_was_found_and_where_it_comes_from(capsys, filled, tm
     assert found["check"]["result"].keys() == {"train", "test"}
 
 
+def test_runs_of_a_point_that_is_no_longer_chosen_are_not_told_of(capsys, tmp_path):
+    """A better point is tried after the final runs of the one that was chosen before it."""
+    path, wider = tmp_path / "runs.sqlite", "tests.experiments.tiny:WIDER"
+    with Store(path) as store:
+        for _ in range(2):
+            finished = list(store.finished(tiny.STUDY, "cpu").values())
+            for settings in tiny.STUDY.plan(finished):
+                store.add(tiny.STUDY.key(settings, "cpu"), tiny.STUDY, tiny.done(settings))
+        for settings in tiny.WIDER.plan(list(store.finished(tiny.STUDY, "cpu").values())):
+            if settings["stage"] != "final":
+                store.add(tiny.WIDER.key(settings, "cpu"), tiny.WIDER, tiny.done(settings))
+    assert ran("show", NAME, "--store", str(path)) == 0
+    assert "tiny: 11 of 11 runs" in capsys.readouterr().out
+    assert ran("show", wider, "--store", str(path)) == 0
+    first, *_, table = capsys.readouterr().out.split("\n", 4)
+    assert first.startswith("tiny: 7 of 13 runs")
+    assert json.loads(table)["arms"]["one"]["chosen"]["point"] == {"lr": 0.9}
+    assert json.loads(table)["arms"]["one"]["test"]["loss"]["values"] == []
+
+
 def test_nothing_is_exported_of_a_study_that_was_never_run(capsys, tmp_path):
     to = tmp_path / "tiny.json"
     assert ran("export", NAME, "--store", str(tmp_path / "s.sqlite"), "--to", str(to)) == 1

@@ -46,11 +46,11 @@ def train(*, arm, p, lr, seed, judge, device, stop=None, slow=0.0):
     return {"train": part, "test": part}
 
 
-def study(*arms: str, slow: float = 0.0, version: int = 1):
+def study(*arms: str, slow: float = 0.0, version: int = 1, lrs=(0.1, 0.3)):
     return comparison(
         "tiny", about="a study that is over in a second", beside="nothing", scale="tiny",
         train=train, arms={arm: {"p": 0.5, "slow": slow} for arm in arms},
-        grids={arm: product(lr=(0.1, 0.3)) for arm in arms},
+        grids={arm: product(lr=lrs) for arm in arms},
         tuning_seeds=(0,), seeds=(1, 2, 3),
         check={"arm": arms[0], "p": 0.5, "lr": 0.1, "seed": 9, "judge": "test", "stop": 2},
         version=version,
@@ -65,6 +65,7 @@ def done(settings) -> Finished:
 
 STUDY = study("one", "two")
 SLOW = study("one", "two", slow=0.2)
+WIDER = study("one", "two", lrs=(0.1, 0.3, 0.9))
 LONG = study("one", "two", slow=60.0)
 KILLING = study("one", "killer")
 FAULTY = study("one", "faulty")

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                     options.name, store, arms=options.arms, jobs=options.jobs,
                     scheduler=options.scheduler, device=options.device,
                 )  # fmt: skip
-            finished = list(store.finished(study, options.device).values())
+            finished = planned(study, store, options.device)
     except (LookupError, StoreError, RunError) as error:
         print(f"error: {error.args[0]}", file=sys.stderr)
         return 1
@@ -87,28 +87,36 @@ def listed(options: argparse.Namespace) -> int:
     """Print the studies of the library."""
     with Store(options.store) as store:
         for study in map(find, names()):
-            finished = list(store.finished(study, options.device).values())
+            finished = planned(study, store, options.device)
             print(f"{progress(study, finished)}\n    {study.about}\n    beside {study.beside}")
     return 0
 
 
+def planned(study: Study, store: Store, device: str) -> list[Finished]:
+    """The finished runs of a study that are in its plan.
+
+    Others may be there: where a wider grid has led to another choice, the final runs of the first.
+    """
+    finished = store.finished(study, device)
+    keys = {study.key(settings, device) for settings in study.plan(list(finished.values()))}
+    return [run for key, run in finished.items() if key in keys]
+
+
 def progress(study: Study, finished: Sequence[Finished]) -> str:
     """How much of a study is done, and the time that it took."""
-    done, planned = counted(study, finished)
+    done, all_runs = counted(study, finished)
     hours = sum(each.seconds for each in finished) / 3600
-    return f"{study.name}: {done} of {planned} runs are finished, {hours:.2f} hours of one core"
+    return f"{study.name}: {done} of {all_runs} runs are finished, {hours:.2f} hours of one core"
 
 
 def counted(study: Study, finished: Sequence[Finished]) -> tuple[int, int]:
     """How many runs are done, and how many there are as far as can be told."""
-    planned = study.plan(finished)
-    settings = [each.settings for each in finished]
-    return sum(each in settings for each in planned), len(planned)
+    return len(finished), len(study.plan(finished))
 
 
 def export(study: Study, finished: Sequence[Finished], to: Path | None) -> Path:
     """Write a study's summary with its provenance, and its check with what it gave."""
-    done, planned = counted(study, finished)
+    done, all_runs = counted(study, finished)
     places = [each.surroundings for each in finished]
     seeds = {each.settings["seed"] for each in finished if "seed" in each.settings}
     content: Result = {
@@ -125,7 +133,7 @@ def export(study: Study, finished: Sequence[Finished], to: Path | None) -> Path:
         "beside": study.beside,
         "scale": study.scale,
         "version": study.version,
-        "runs": {"finished": done, "planned": planned, "complete": done == planned},
+        "runs": {"finished": done, "planned": all_runs, "complete": done == all_runs},
         "seconds": round(sum(each.seconds for each in finished), 1),
         "check": next(
             {"settings": each.settings, "result": each.result}
