@@ -5,10 +5,9 @@ from playwright.sync_api import Page
 # What may scroll inside itself, and where: on phones, formulas, tables and lines of code that
 # cannot be broken.
 MAY_SCROLL = {
-    1280: "",
     390: "mjx-container, .pst-scrollable-table-container, .output.text_html, .editor textarea",
 }
-MAY_SCROLL[320] = MAY_SCROLL[390]
+MAY_SCROLL |= {320: MAY_SCROLL[390], 1280: ""}
 
 # Boxes of the article whose content is wider than they are, and hidden or reached by scrolling
 # only; and what sticks out at the right of the article or of the window.

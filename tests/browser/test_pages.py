@@ -10,8 +10,8 @@ from tests.browser import looks
 from tests.browser.book import HTML, PAGES, needs_book
 
 DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
-SMALLEST = {"width": 320, "height": 844}
+PHONE = {"width": 390, "height": 900}
+SMALLEST = {"width": 320, "height": 900}
 AXE = Axe()
 # Without preloading, for axe would fetch the style sheets, which browsers refuse from disk.
 AXE_OPTIONS = {"resultTypes": ["violations"], "preload": False}
