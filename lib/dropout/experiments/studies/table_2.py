@@ -4,8 +4,9 @@ Srivastava et al. (2014), table 2, errors on MNIST: a standard network with logi
 (2 x 800 units), dropout 1.35 % with logistic units and 1.25 % with ReLU, dropout with max-norm
 1.06 % (3 x 1024 units each). Figure 4 shows the test error as training goes on, which ends at 1.62
 to 1.82 % without dropout and at 1.03 to 1.18 % with it. Here test images are looked at once, so the
-curves are those of the validation error. Rates and bound are the paper's: .5 on hidden units, .2 on
-the input, c = 2. A run trains one network.
+curves are those of the validation error. Rates are the paper's, .5 on hidden units and .2 on the
+input; so is the bound c = 2, but PyTorch's first weights are short and seldom reach it in few
+steps: c = 1 stands beside it. A run trains one network.
 """
 
 from collections.abc import Sequence
@@ -16,18 +17,19 @@ from dropout.experiments.mnist_networks import train
 from dropout.experiments.study import Finished, Result
 from dropout.training.seeds import seeds
 
-SMALL = {"widths": [512, 512], "steps": 12_000, "every": 1000}
+SMALL = {"widths": [512, 512], "steps": 10_000, "every": 1000}
 LARGE = SMALL | {"widths": [1024, 1024]}
 LOGISTIC = SMALL | {"units": "logistic"}
 DROPOUT = {"p": 0.5, "p_input": 0.2}
 ARMS = {
     "standard, 512": SMALL,
     "dropout, 512": SMALL | DROPOUT,
-    "dropout + max-norm, 512": SMALL | DROPOUT | {"c": 2.0},
+    "dropout + max-norm 1, 512": SMALL | DROPOUT | {"c": 1.0},
+    "dropout + max-norm 2, 512": SMALL | DROPOUT | {"c": 2.0},
     "standard, logistic, 512": LOGISTIC,
     "dropout, logistic, 512": LOGISTIC | DROPOUT,
     "standard, 1024": LARGE,
-    "dropout + max-norm, 1024": LARGE | DROPOUT | {"c": 2.0},
+    "dropout + max-norm 1, 1024": LARGE | DROPOUT | {"c": 1.0},
 }
 
 
@@ -45,18 +47,15 @@ COMPARED = comparison(
     "table_2",
     about="with and without dropout, ReLU and logistic units, max-norm, on MNIST",
     beside="Srivastava et al. (2014), table 2 and figure 4",
-    scale="two hidden layers of 512 or 1024 units (paper 3 x 1024 to 2 x 8192), 12,000 steps of "
-    "100 images (24 epochs; paper 1,000,000 steps), 50,000 images (paper 60,000 after tuning), "
+    scale="two hidden layers of 512 or 1024 units (paper 3 x 1024 to 2 x 8192), 10,000 steps of "
+    "100 images (20 epochs; paper 1,000,000 steps), 50,000 images (paper 60,000 after tuning), "
     "three seeds",
     train=train,
     arms=ARMS,
-    grids={
-        arm: product(lr=(2.5, 5.0, 10.0) if fixed.get("units") == "logistic" else (0.5, 1.0, 2.0))
-        for arm, fixed in ARMS.items()
-    },
+    grids=dict.fromkeys(ARMS, product(lr=(0.5, 1.0, 2.0))),
     tuning_seeds=seeds(1, 900),
     seeds=seeds(3, 1000),
-    check={"arm": "dropout + max-norm, 512", "judge": "test", "widths": [64, 64], "p": 0.5,
+    check={"arm": "dropout + max-norm 2, 512", "judge": "test", "widths": [64, 64], "p": 0.5,
            "p_input": 0.2, "c": 2.0, "lr": 1.0, "steps": 600, "every": 600, "seed": 1},
     by="error",
 )  # fmt: skip
