@@ -43,9 +43,15 @@ def shown(value, longest=LONGEST):
 
 def flat(value):
     """The numbers of a list of lists, in order."""
-    if isinstance(value, (list, tuple)):
-        return [number for part in value for number in flat(part)]
-    return [value]
+    if not isinstance(value, (list, tuple)):
+        return [value]
+    found = []
+    for part in value:
+        if isinstance(part, (list, tuple)):
+            found.extend(flat(part))
+        else:
+            found.append(part)
+    return found
 
 
 def shape(value):
@@ -58,10 +64,12 @@ def shape(value):
 def close(found, wanted, tolerance=1e-5):
     """Whether numbers, or lists of numbers, are the same to a relative and absolute tolerance."""
     if isinstance(found, list) or isinstance(wanted, list):
-        return shape(found) == shape(wanted) and all(
-            close(a, b, tolerance) for a, b in zip(flat(found), flat(wanted))
-        )
-    return abs(found - wanted) <= tolerance * max(1.0, abs(wanted))
+        if shape(found) != shape(wanted):
+            return False
+        found, wanted = flat(found), flat(wanted)
+    else:
+        found, wanted = [found], [wanted]
+    return all(abs(a - b) <= tolerance * max(1.0, abs(b)) for a, b in zip(found, wanted))
 
 
 def mean(values):

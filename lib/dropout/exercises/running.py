@@ -188,6 +188,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):
+        if all(type(part) is float for part in value):
+            return list(value)
         return [plain(part) for part in value]
     if not isinstance(value, int | float):
         raise TypeError(a(value))
