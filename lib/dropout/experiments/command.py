@@ -136,9 +136,12 @@ def export(study: Study, finished: Sequence[Finished], to: Path | None) -> Path:
         "runs": {"finished": done, "planned": all_runs, "complete": done == all_runs},
         "seconds": round(sum(each.seconds for each in finished), 1),
         "check": next(
-            {"settings": each.settings, "result": each.result}
-            for each in finished
-            if each.settings.items() >= CHECK.items()
+            (
+                {"settings": each.settings, "result": each.result}
+                for each in finished
+                if each.settings.items() >= CHECK.items()
+            ),
+            None,
         ),
         **study.summary(finished),
     }

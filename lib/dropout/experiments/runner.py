@@ -151,8 +151,11 @@ class Work:
             missing = {} if self.fault else self.missing()
             bar.n, bar.total = self.done, self.done + len(missing)
             bar.refresh()
-            while len(busy) < width and (key := self.store.claim(list(missing))):
-                busy[pool.submit(work, self.name, missing[key], self.device)] = key
+            while not broken and len(busy) < width and (key := self.store.claim(list(missing))):
+                try:
+                    busy[pool.submit(work, self.name, missing[key], self.device)] = key
+                except BrokenProcessPool:
+                    broken = self.lost(key)
             if busy:
                 for future in wait(busy, PAUSE, FIRST_COMPLETED).done:
                     broken |= self.take(future, busy.pop(future))
@@ -169,17 +172,22 @@ class Work:
         if error is None:
             self.store.add(key, self.study, future.result())
             return False
-        self.store.release(key)
         if isinstance(error, BrokenProcessPool):
-            self.deaths[key] += 1
-            if self.deaths[key] == DEATHS:
-                self.fault = RunError(
-                    f"run {key} of {self.study.name}: its worker died {DEATHS} times, perhaps of "
-                    "too little memory; fewer --jobs need less"
-                )
-            return True
+            return self.lost(key)
+        self.store.release(key)
         self.fault = RunError(
             f"run {key} of {self.study.name}: {type(error).__name__}: {error}"
         ).with_traceback(error.__traceback__)
         self.fault.__cause__ = error
         return False
+
+    def lost(self, key: str) -> bool:
+        """Note that a run's worker died, and give up after a few times; that the pool is broken."""
+        self.store.release(key)
+        self.deaths[key] += 1
+        if self.deaths[key] == DEATHS:
+            self.fault = RunError(
+                f"run {key} of {self.study.name}: its worker died {DEATHS} times, perhaps of too "
+                "little memory; fewer --jobs need less"
+            )
+        return True
