@@ -9,11 +9,16 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from dropout.experiments.runner import RunError, run_study
+from dropout.experiments import runner
+from dropout.experiments.runner import RunError, Work, run_study
 from dropout.experiments.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -23,10 +28,14 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), st
 
 
 def started(*arguments: str, **environment: str) -> subprocess.Popen:
-    """A Python in a session of its own, so that its whole group can be killed."""
+    """A Python in a session of its own, so that its whole group can be killed.
+
+    It is interrupted by SIGINT, also where these tests run in the background, which ignores it.
+    """
     return subprocess.Popen(
         [sys.executable, *arguments], env=ENVIRONMENT | environment, start_new_session=True,
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
@@ -76,82 +85,89 @@ def _importable(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
 
 
+def do(name: str, path: Path) -> None:
+    """Do a study here, in a thread in place of processes."""
+    with Store(path) as store, ThreadPoolExecutor(1) as pool:
+        Work(name, store, [], "cpu").all(lambda: nullcontext((pool, 1)))
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> dict[str, str]:
     path = tmp_path_factory.mktemp("store") / "runs.sqlite"
-    process = running(TINY, path, "--jobs", "1")
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
-    assert "11 of 11 runs are finished" in out
-    return rows(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT))
+        do(TINY, path)
+    found = rows(path)
+    assert len(found) == 11
+    return found
 
 
-def test_killed_at_ten_moments_a_study_loses_nothing_and_ends_the_same(tmp_path, undisturbed):
-    path = tmp_path / "runs.sqlite"
-    process = started(str(KILLED), str(path))
+def test_killed_ten_times_and_shared_by_two_a_study_loses_nothing_and_ends_the_same(
+    tmp_path, undisturbed
+):
+    """What was finished before a kill is not done again, and the two do every run once."""
+    path, log = tmp_path / "runs.sqlite", tmp_path / "log"
+    process = started(str(KILLED), str(path), DROPOUT_TEST_LOG=str(log))
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert out.split().count("killed") >= 8
+    assert out.split() == ["killed"] * 10 + ["over"] * 2
     assert rows(path) == undisturbed
     assert not list(tmp_path.glob("*.lock"))
+    began = log.read_text("utf-8").split()
+    assert len(undisturbed) < len(began) <= len(undisturbed) + 10  # a kill costs a run at most
+    assert len(set(began[-4:])) == 2
 
 
-def test_killed_with_its_workers_a_study_keeps_what_is_finished(tmp_path, undisturbed):
+def test_the_parent_killed_its_workers_end_and_the_rest_is_done_later(tmp_path, undisturbed):
     path = tmp_path / "runs.sqlite"
-    process = running(TINY, path, "--jobs", "2")
+    process = running(TINY, path, "--jobs", "1")
     at_least(path, 4, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    before = rows(path)
-    assert 4 <= len(before) < len(undisturbed)
-    with Store(path) as store:
-        run_study(TINY, store, jobs=1)
-    assert rows(path) == undisturbed
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_no_worker_outlives_the_study(tmp_path, how):
-    """The signal goes to the parent alone; an interrupt ends it at once, without a traceback."""
-    path = tmp_path / "runs.sqlite"
-    process = running("tests.experiments.tiny:LONG", path, "--jobs", "2")
-    at_least(path, 1, process)
-    os.kill(process.pid, how)
-    _, err = process.communicate(timeout=30)
+    process.kill()
+    process.communicate(timeout=30)
     assert ends(process.pid)
-    assert process.returncode == (130 if how == signal.SIGINT else -how)
-    assert "Traceback" not in err
-    assert len(rows(path)) >= 1
-
-
-def test_two_processes_on_one_study_do_every_run_once(tmp_path, undisturbed):
-    path, log = tmp_path / "runs.sqlite", tmp_path / "log"
-    both = [running(TINY, path, "--jobs", "1", DROPOUT_TEST_LOG=str(log)) for _ in range(2)]
-    for process in both:
-        _, err = process.communicate(timeout=120)
-        assert (process.returncode, err) == (0, "")
+    assert 4 <= len(rows(path)) < len(undisturbed)
+    do(TINY, path)
     assert rows(path) == undisturbed
-    done = log.read_text("utf-8").split()
-    assert len(done) == len(undisturbed)
-    assert len(set(done)) == 2
 
 
-def test_a_killed_worker_is_replaced_and_its_run_done_again(tmp_path):
+def test_an_interrupt_ends_a_study_at_once_with_a_word_and_its_workers(tmp_path):
+    """Of the parent alone, which does not wait for a run of a minute."""
+    path = tmp_path / "runs.sqlite"
+    process = running("tests.experiments.tiny:LONG", path, "--jobs", "1")
+    at_least(path, 1, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "stopped; the same command goes on from what is finished\n"
+    assert ends(process.pid)
+    assert len(rows(path)) == 1
+
+
+def test_a_killed_worker_is_replaced_and_its_run_done_again(tmp_path, monkeypatch):
     path, mark = tmp_path / "runs.sqlite", tmp_path / "mark"
-    process = running("tests.experiments.tiny:KILLING", path, "--jobs", "1",
-                      DROPOUT_TEST_KILLER=str(mark))  # fmt: skip
-    _, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
+    monkeypatch.setenv("DROPOUT_TEST_KILLER", str(mark))
+    with Store(path) as store:
+        run_study("tests.experiments.tiny:KILLING", store, jobs=1)
     assert mark.exists()
     assert len(rows(path)) == 11
 
 
+def test_a_run_that_its_workers_never_survive_is_given_up(tmp_path):
+    """The pool is one whose every future says that a worker died."""
+    pool, died = Mock(), Future()
+    pool.submit.return_value = died
+    died.set_exception(BrokenProcessPool("a worker died"))
+    with Store(tmp_path / "runs.sqlite") as store:
+        with pytest.raises(RunError, match="worker died 3 times, perhaps of too little memory"):
+            Work(TINY, store, [], "cpu").all(lambda: nullcontext((pool, 1)))
+        assert pool.submit.call_count == 3
+        assert store.claim(["free"]) == "free"
+
+
 def test_a_run_that_fails_stops_the_study_and_the_others_are_kept(tmp_path):
     path = tmp_path / "runs.sqlite"
-    process = running("tests.experiments.tiny:FAULTY", path, "--jobs", "1")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "ValueError: this arm is at fault" in err
-    assert "Traceback" not in err
+    with pytest.raises(RunError, match=r"run .* of tiny: ValueError: this arm is at fault"):
+        do("tests.experiments.tiny:FAULTY", path)
     assert len(rows(path)) == 3  # the check and the tuning of the arm before
 
 
@@ -181,14 +197,23 @@ def cluster(tmp_path):
 def test_dask_does_the_same_although_a_worker_is_killed_in_mid_run(tmp_path, cluster, undisturbed):
     address, pids = cluster
     path = tmp_path / "runs.sqlite"
-    process = running(TINY, path, "--scheduler", address)
-    at_least(path, 3, process)
-    os.kill(pids[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+
+    def study() -> None:
+        with Store(path) as store:
+            run_study(TINY, store, scheduler=address)
+
+    Store(path).close()
+    with ThreadPoolExecutor(1) as other:
+        running = other.submit(study)
+        while len(rows(path)) < 3 and not running.done():
+            time.sleep(0.05)
+        os.kill(pids[0], signal.SIGKILL)
+        running.result(timeout=120)
     assert rows(path) == undisturbed
 
 
-def test_no_scheduler_is_said_at_once(tmp_path):
+def test_no_scheduler_is_said_at_once(tmp_path, monkeypatch):
+    pytest.importorskip("dask.distributed")
+    monkeypatch.setattr(runner, "ANSWER", 1)
     with Store(tmp_path / "runs.sqlite") as store, pytest.raises(RunError, match="no Dask"):
         run_study(TINY, store, scheduler="tcp://127.0.0.1:9")

@@ -251,7 +251,7 @@ def test_runs_and_summary():
 
 
 def test_the_authors_results_if_there_are_any(monkeypatch):
-    columns = [torch.tensor([float(k), 1.0]) for k in range(5)]
+    columns = [torch.tensor([float(k), 1.0]).double() for k in range(5)]
     monkeypatch.setattr(uci, "uci_results", lambda arm: RegressionResults(*columns))
     found = uci.authors("yacht")
     assert found["mc_rmse"] == [0, 1]

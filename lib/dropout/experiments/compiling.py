@@ -7,8 +7,7 @@ A million ones go through PyTorch's dropout and through the library's, run as th
 the compiler that `torch.compile` needs; a minute on one core.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,15 +25,6 @@ WAYS: dict[str, Callable[[Tensor], Tensor]] = {
     "ours": lambda x: functional.dropout(x, P),
 }
 MODES = "eager", "compiled", "compiled, fallback_random"
-
-
-@contextmanager
-def random_as_in_eager(switch: bool) -> Iterator[None]:
-    """Whether compiled code takes its random numbers from where eager mode does."""
-    from torch._inductor import config
-
-    with config.patch(fallback_random=switch):
-        yield
 
 
 def observed(drop: Callable[[Tensor], Tensor], seed: int, dtype: torch.dtype) -> dict[str, Any]:
@@ -66,9 +56,10 @@ def compare(dtypes: tuple[torch.dtype, ...], numbers: list[int]) -> list[dict[st
         for name, drop in WAYS.items():
             for mode in MODES:
                 torch.compiler.reset()
-                with random_as_in_eager(mode == MODES[2]):
-                    run = drop if mode == MODES[0] else torch.compile(drop)
-                    seen = [observed(run, number, dtype) for number in numbers]
+                # The switch has compiled code take its random numbers from where eager mode does.
+                options = {"fallback_random": mode == MODES[2]}
+                run = drop if mode == MODES[0] else torch.compile(drop, options=options)
+                seen = [observed(run, number, dtype) for number in numbers]
                 plain = [observed(drop, number, dtype) for number in numbers]
                 pairs = list(zip(seen, plain, strict=True))
                 others = [(a["zero"] != b["zero"]).double().mean().item() for a, b in pairs]

@@ -148,6 +148,8 @@ class Store:
             elif "readonly" in str(error) or "unable to open" in str(error):
                 ways += ": name a file that can be written, by --store or DROPOUT_RUNS"
             raise StoreError(f"{self.path}: {error}; {ways}") from error
+        except sqlite3.ProgrammingError:  # one of ours
+            raise
         except sqlite3.DatabaseError as error:
             raise StoreError(
                 f"{self.path} is no store of runs, or is damaged ({error}): move it away, or name "

@@ -139,7 +139,7 @@ class ConcreteDropout(Coins, torch.nn.Module):
         where the loss is the mean negative log-likelihood in nats.
 
         >>> layer = ConcreteDropout(torch.nn.Linear(3, 2), p=0.5)
-        >>> round(layer.kl(length=0).item(), 4)  # -3 log 2
+        >>> round(layer.kl(length=0.0).item(), 4)  # -3 log 2
         -2.0794
         """
         weight, logit = self.layer.weight, self.logit
