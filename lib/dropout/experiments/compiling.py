@@ -57,7 +57,7 @@ def compare(dtypes: tuple[torch.dtype, ...], numbers: list[int]) -> list[dict[st
             for mode in MODES:
                 torch.compiler.reset()
                 # The switch has compiled code take its random numbers from where eager mode does.
-                options = {"fallback_random": mode == MODES[2]}
+                options: dict[str, Any] = {"fallback_random": mode == MODES[2]}
                 run = drop if mode == MODES[0] else torch.compile(drop, options=options)
                 seen = [observed(run, number, dtype) for number in numbers]
                 plain = [observed(drop, number, dtype) for number in numbers]
