@@ -1,6 +1,7 @@
 """The built book that the tests of this folder look at."""
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 
@@ -26,3 +27,22 @@ needs_book = pytest.mark.skipif(not PAGES, reason=MISSING)
 def parsed(path: Path) -> BeautifulSoup:
     """A page's elements, for tests that only read them."""
     return BeautifulSoup(path.read_text("utf-8"), "html.parser")
+
+
+@cache
+def covering() -> list[str]:
+    """Pages that have between them an element of every tag and class that the book has."""
+    elements = re.compile(r'<(\w+)[^>]* class="([^"]*)"')
+    kinds = {
+        page: {
+            (tag, name)
+            for tag, classes in elements.findall((HTML / page).read_text("utf-8"))
+            for name in classes.split()
+        }
+        for page in PAGES
+    }
+    left, found = set().union(*kinds.values()), []
+    while left:
+        found.append(max(PAGES, key=lambda page: len(kinds[page] & left)))
+        left -= kinds[found[-1]]
+    return found

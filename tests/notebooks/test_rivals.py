@@ -5,6 +5,7 @@ it. Then the cells under a label run, with what they need, and an assertion must
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -516,15 +517,28 @@ RIVALS = [
 ]  # fmt: skip
 
 
+class Refused(BaseException):
+    """Ends the run of a rival: one refusal is enough."""
+
+
+class FirstRefusal(cells.Checks):
+    def __call__(self, cell: int, count: int, holds) -> None:
+        super().__call__(cell, count, holds)
+        if not holds:
+            raise Refused
+
+
 def refusals(rival: Rival) -> list[str]:
-    """The assertions under the rival's label that do not hold."""
+    """The first assertion under the rival's label that does not hold, if there is one."""
     changed = [change(cell, rival) for cell in cells.code_cells(PATHS[rival.chapter])]
     tests = {
         cell: found
         for cell in changed
         if cell.label == rival.label and (found := cells.assertions(cell))
     }
-    checks = cells.run(cells.slice_for(changed, *tests), checked=tests.__contains__)
+    checks = FirstRefusal()
+    with suppress(Refused):
+        cells.run(cells.slice_for(changed, *tests), checked=tests.__contains__, checks=checks)
     by_number = {cell.number: found for cell, found in tests.items()}
     return [by_number[number][k] for (number, k), held in checks.held.items() if not held]
 
