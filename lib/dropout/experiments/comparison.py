@@ -76,6 +76,16 @@ def comparison(
     return Study(name, about, beside, scale, train, runs, summary, check, version)
 
 
+def curve(measured: Sequence[tuple[int, float, float]]) -> Result:
+    """The result of a run that tunes, from the time, loss and error of each measurement.
+
+    >>> curve([(10, 0.5, 20.0), (20, 0.25, 10.0)])
+    {'at': (10, 20), 'validation': {'loss': (0.5, 0.25), 'error': (20.0, 10.0)}}
+    """
+    at, loss, error = zip(*measured, strict=True)
+    return {"at": at, "validation": {"loss": loss, "error": error}}
+
+
 def choice(
     finished: Sequence[Finished], arm: str, grid: Sequence[Settings], tuned: int, by: str
 ) -> Result | None:

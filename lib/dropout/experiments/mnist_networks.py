@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from dropout.experiments.comparison import curve
 from dropout.experiments.study import Result
 from dropout.layers.max_norm import max_norm_
-from dropout.nn import DropConnect, Dropout, GaussianDropout
+from dropout.nn import Dropout, GaussianDropout
 from dropout.training.data import Images, mnist
 from dropout.training.loops import evaluate
 
@@ -63,19 +64,15 @@ def network(
 ) -> nn.Sequential:  # fmt: skip
     """A network of hidden layers of these widths, with dropout at rate p behind each.
 
-    `noise` "bernoulli" or "gaussian" says what kind; "dropconnect" drops at rate p the weights that
-    lead into each hidden layer but the first, and into the scores, one mask a batch.
+    `noise` "bernoulli" or "gaussian" says what kind.
     """
     layers: list[nn.Module] = [Dropout(p_input)] if p_input else []
     sizes = [PIXELS, *widths, CLASSES]
     for place, (inputs, outputs) in enumerate(pairwise(sizes)):
-        linear: nn.Module = nn.Linear(inputs, outputs)
-        if noise == "dropconnect" and place and p:
-            linear = DropConnect(linear, p)
-        layers.append(linear)
+        layers.append(nn.Linear(inputs, outputs))
         if place < len(widths):
             layers.append(UNITS[units]())
-            if p and noise in NOISE:
+            if p:
                 layers.append(NOISE[noise](p))
     return nn.Sequential(*layers)
 
@@ -95,8 +92,7 @@ def train(*, arm: str, judge: str, device: str, **settings: Any) -> Result:
     data = parts(device)
     if judge == "validation":
         _, found = fit(device=device, judged=data["validation"], **settings)
-        at, loss, error = zip(*found, strict=True)
-        return {"at": at, "validation": {"loss": loss, "error": error}}
+        return curve(found)
     model, _ = fit(device=device, **settings)
     train = training(device, settings.get("examples", TRAIN), settings.get("first", 0))
     return {"train": measured(model, train), "test": measured(model, data["test"])}
@@ -116,6 +112,7 @@ def fit(
     lr: float,
     steps: int,
     every: int,
+    build: Callable[..., nn.Sequential] = network,
     stop: int | None = None,
     judged: Images | None = None,
     examples: int = TRAIN,
@@ -135,10 +132,11 @@ def fit(
     straight line over `steps` steps of `batch` images, of which the first `stop` are taken. `c`
     bounds the length of each hidden unit's incoming weights; `l2` times half the sum of squares of
     the weights, `l1` times the sum of their absolute values, and `kl` times `sparsity` of the
-    hidden layers are added to the loss. `layers` are the settings of `network`.
+    hidden layers are added to the loss. `build` makes the network, of its widths and the settings
+    in `layers`.
     """
     torch.manual_seed(seed)
-    model = network(widths, **layers).to(device)
+    model = build(widths, **layers).to(device)
     train = training(device, examples, first)
     optimiser = torch.optim.SGD(model.parameters(), lr=lr * (1 - momentum), momentum=momentum)
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)

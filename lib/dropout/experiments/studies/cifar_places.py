@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from dropout.experiments import cifar_shift
-from dropout.experiments.comparison import FINAL, comparison, interval, of, product
+from dropout.experiments.comparison import FINAL, comparison, curve, interval, of, product
 from dropout.experiments.mnist_networks import measured
 from dropout.experiments.study import Finished, Result, Settings
 from dropout.nn import Dropout
@@ -158,8 +158,7 @@ def train(
         model = Parted(model, place)  # type: ignore[arg-type]
     if judge == "validation":
         found = fit(model, images, data["validation"], lr=lr, epochs=epochs, stop=stop)
-        at, loss, error = zip(*found, strict=True)
-        return {"at": at, "validation": {"loss": loss, "error": error}}
+        return curve(found)
     fit(model, images, None, lr=lr, epochs=epochs, stop=stop)
     result: Result = {
         name: measured(model, part)

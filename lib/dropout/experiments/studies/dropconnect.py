@@ -15,6 +15,7 @@ run trains one network.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,14 +24,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
-from dropout.experiments.comparison import FINAL, comparison, interval, of, product
+from dropout.experiments import mnist_networks
+from dropout.experiments.comparison import FINAL, comparison, curve, interval, of, product
 from dropout.experiments.mnist_networks import CLASSES, PIXELS, TRAIN, measured, parts
 from dropout.experiments.study import Finished, Result
 from dropout.nn import DropConnect, Dropout
 from dropout.training.data import Images
 from dropout.training.seeds import seeds
 
-BATCH, MOMENTUM, PASSES = 100, 0.9, 20
+PASSES = 20
 LEAST = 1e-12  # variance, where all inputs are 0: the square root needs a slope
 
 
@@ -79,8 +81,7 @@ def train(*, arm: str, judge: str, device: str, **settings: Any) -> Result:
     data = parts(device)
     if judge == "validation":
         _, found = fit(arm, device=device, judged=data["validation"], **settings)
-        at, loss, error = zip(*found, strict=True)
-        return {"at": at, "validation": {"loss": loss, "error": error}}
+        return curve(found)
     model, _ = fit(arm, device=device, **settings)
     seen = slice(settings.get("examples", TRAIN))
     return {
@@ -91,44 +92,9 @@ def train(*, arm: str, judge: str, device: str, **settings: Any) -> Result:
     }
 
 
-def fit(
-    arm: str,
-    *,
-    seed: int,
-    device: str,
-    widths: Sequence[int],
-    p: float,
-    lr: float,
-    steps: int,
-    every: int,
-    examples: int = TRAIN,
-    stop: int | None = None,
-    judged: Images | None = None,
-) -> tuple[nn.Sequential, list[tuple[int, float, float]]]:
-    """A trained network, and its loss (nats) and error (%) on `judged` every `every` steps.
-
-    The rule is that of `mnist_networks.fit`: SGD with momentum, `lr` the step in the long run,
-    which falls to 0 in a straight line over `steps` steps, of which the first `stop` are taken.
-    """
-    torch.manual_seed(seed)
-    model = network(widths, arm, p).to(device)
-    data = parts(device)["train"]
-    optimiser = torch.optim.SGD(model.parameters(), lr=lr * (1 - MOMENTUM), momentum=MOMENTUM)
-    falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
-    found, order = [], torch.empty(0, dtype=torch.int64)
-    for step in range(1, (stop or steps) + 1):
-        if len(order) < min(BATCH, examples):
-            order = torch.randperm(examples)
-        index, order = order[:BATCH], order[BATCH:]
-        model.train()
-        optimiser.zero_grad()
-        cross_entropy(model(data.x[index]), data.y[index]).backward()
-        optimiser.step()
-        falling.step()
-        if judged and step % every == 0:
-            now = measured(model, judged)
-            found.append((step, now["loss"], now["error"]))
-    return model, found
+def fit(arm: str, **settings: Any) -> tuple[nn.Sequential, list[tuple[int, float, float]]]:
+    """`mnist_networks.fit`, of this study's network of an arm."""
+    return mnist_networks.fit(build=partial(network, arm=arm), **settings)
 
 
 # --- Several predictions made one ---------------------------------------------------------------
