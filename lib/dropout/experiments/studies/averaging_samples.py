@@ -116,7 +116,7 @@ _TRAINED = comparison(
             "every": 2500, "draws": 3, "ks": KS,
         },
     },
-    grids={"dropout + max-norm": product(lr=(0.5, 1.0, 2.0))},
+    grids={"dropout + max-norm": product(lr=(0.25, 0.5, 1.0, 2.0))},
     tuning_seeds=seeds(1, 100),
     seeds=seeds(5),
     by="error",
