@@ -5,12 +5,14 @@ import json
 import pytest
 
 from dropout.experiments import read
-from dropout.experiments.results import FOLDERS, surroundings
+from dropout.experiments.results import FOLDERS
 from dropout.experiments.study import CHECK, find, names
 
 STORED = [name for name in names() if (FOLDERS[0] / f"{name}.json").is_file()]
-SAME = "versions", "machine"
-ELSEWHERE = 0.1  # of a number, on another processor: rounding that training has made larger
+# On another processor sums round otherwise, and training makes that larger: on a GPU the networks
+# differed by up to 8 % of a loss. What counts images or units changes by whole ones, and is left out.
+RELATIVE, OF_ERRORS, OF_OTHERS = 0.1, 0.1, 0.003
+COUNTED = {"wrong", "pictures", "activations", "means"}
 
 
 @pytest.mark.parametrize("name", names())
@@ -35,22 +37,18 @@ def test_the_check_of_a_study_gives_the_stored_numbers(name):
         found = json.loads(json.dumps(study.train(**given, device="cpu")))
     except (ConnectionError, FileNotFoundError) as error:
         pytest.skip(f"the data are missing: {error}")
-    here = surroundings()
-    if all(here[fact] == stored["provenance"][fact] for fact in SAME):
-        assert found == stored["check"]["result"]
-    else:
-        assert_close(found, stored["check"]["result"])
+    assert_close(found, stored["check"]["result"])
 
 
-def assert_close(found, expected):
-    """The same shape, and numbers that differ by rounding at most."""
+def assert_close(found, expected, name=""):
+    """The same shape, and numbers that differ by rounding at most; an error is in %."""
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
-        for key in expected:
-            assert_close(found[key], expected[key])
+        for key in expected.keys() - COUNTED:
+            assert_close(found[key], expected[key], name if key in ("mean", "sd") else key)
     elif isinstance(expected, list):
-        assert len(found) == len(expected)
         for pair in zip(found, expected, strict=True):
-            assert_close(*pair)
+            assert_close(*pair, name)
     else:
-        assert found == pytest.approx(expected, rel=ELSEWHERE, abs=ELSEWHERE)
+        within = OF_ERRORS if name == "error" else OF_OTHERS
+        assert found == pytest.approx(expected, rel=RELATIVE, abs=within), name
