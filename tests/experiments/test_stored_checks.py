@@ -10,7 +10,7 @@ from dropout.experiments.study import CHECK, find, names
 
 STORED = [name for name in names() if (FOLDERS[0] / f"{name}.json").is_file()]
 # On another processor sums round otherwise, and training makes that larger: on a GPU the networks
-# differed by up to 8 % of a loss. What counts images or units changes by whole ones, and is left out.
+# differed by up to 8 % of a loss. Counts of images or units change by whole ones and are left out.
 RELATIVE, OF_ERRORS, OF_OTHERS = 0.1, 0.1, 0.003
 COUNTED = {"wrong", "pictures", "activations", "means"}
 
