@@ -208,8 +208,8 @@ def gain(base: Result, other: Result) -> dict[str, float]:
 
 def arms() -> tuple[dict[str, Settings], dict[str, list[Settings]]]:
     """The arms' fixed settings, and the points from which each is chosen."""
-    decay = [0.0001 * factor for factor in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)]
-    rates = product(p=(0.3, 0.5, 0.7, 0.9), l2=(0.00003, 0.0001, 0.0003))
+    decay = [0.0001 * factor for factor in (0.1, 0.2, 0.5, 1, 2, 3, 5, 7, 10, 20, 50, 100)]
+    rates = product(p=(0.3, 0.5, 0.7, 0.9), l2=(0.0001, 0.0003, 0.001))
     fixed: dict[str, Settings] = {}
     grids: dict[str, list[Settings]] = {}
     for features in ("words", "pairs"):
