@@ -36,6 +36,22 @@ def clipped(page: Page, allowed: str = "") -> list[str]:
     return page.evaluate(CLIPPED, allowed)
 
 
+# The page's own scripts hear of a new size or medium before the next frame is drawn.
+FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# The theme marks scrolling boxes 0.3 s after a resize, by the same clock.
+MARKED = "() => new Promise((done) => setTimeout(done, 350))"
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has drawn itself anew, after a change of its size or medium."""
+    page.evaluate(FRAMES)
+
+
+def mark_scrolling(page: Page) -> None:
+    """Wait until boxes that scroll since the last resize can be reached by keyboard."""
+    page.evaluate(MARKED)
+
+
 A4 = {"width": 718, "height": 1047}  # CSS pixels inside margins of 10 mm
 
 
@@ -43,7 +59,7 @@ def onto_paper(page: Page) -> None:
     """The page as it is printed on A4, whatever the theme of the system."""
     page.set_viewport_size(A4)
     page.emulate_media(media="print")
-    page.wait_for_timeout(400)
+    settle(page)
 
 
 # Brightness from 0 to 1 of the background that lies behind an element.

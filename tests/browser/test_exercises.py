@@ -9,8 +9,9 @@ import pytest
 from dropout.exercises import find
 from dropout.exercises.forms import Choice, Code, Formula, Number
 from tests.browser import looks
+from tests.browser.accessible import BY_LOOK, serious_violations
 from tests.browser.book import HTML, PAGES, parsed
-from tests.browser.test_pages import DESKTOP, UNFOLD, Visit, serious_violations, sideways
+from tests.browser.test_pages import DESKTOP, UNFOLD, Visit, sideways
 from tests.exercises.formula_cases import COMPARE, for_page
 
 PATIENCE = 20_000  # milliseconds
@@ -35,6 +36,27 @@ def of_kind(kind: type) -> list[str]:
 CODE = [key for key in of_kind(Code) if find(key).in_page]
 FIRST = {kind: next(iter(of_kind(kind)), None) for kind in (Number, Choice, Formula)}
 FIRST[Code] = "03.6" if "03.6" in CODE else next(iter(CODE), None)
+LOCKS = [key for key in WHERE if find(key).reveals]
+
+
+# Gives answers one after the other: what each is told, and what is then kept of the exercise.
+GIVE = """async (section, [key, answers, patience]) => {
+  const said = section.querySelector("[role=status]"), found = [];
+  const fields = [...section.querySelectorAll(".answer :is(input, textarea)")];
+  for (const answer of answers) {
+    if (fields[0].type === "radio") fields.find((each) => each.value === answer).checked = true;
+    else fields[0].value = answer;
+    section.querySelector("button.check").click();
+    const limit = performance.now() + patience;
+    while (!said.textContent || said.textContent.startsWith("Running")) {
+      if (performance.now() > limit) throw new Error(`no verdict on ${answer}`);
+      await new Promise((done) => setTimeout(done, 5));
+    }
+    const kept = JSON.parse(localStorage.getItem("dropout-exercises") ?? "{}");
+    found.push([said.textContent, kept[key]]);
+  }
+  return found;
+}"""
 
 
 class Worked:
@@ -54,6 +76,10 @@ class Worked:
             self.section.locator("input, textarea").fill(answer)
         self.button.click()
         return self.told()
+
+    def give_all(self, answers: list[str]) -> list[tuple[str, dict]]:
+        """Give answers by script, in one go: what each is told, and what is then kept."""
+        return self.section.evaluate(GIVE, [self.key, answers, PATIENCE])
 
     def told(self) -> str:
         self.page.wait_for_function(
@@ -118,16 +144,23 @@ def worked(request, browser):
         yield [Worked(opened, key) for key in ASKED[request.param]]
 
 
+TYPESET = """() => [...document.querySelectorAll(".said .math")]
+    .every((formula) => formula.querySelector("mjx-container"))"""
+
+
 @pytest.fixture(scope="module")
 def answered(worked):
     """A page on which all is unfolded, and all but the code answered, wrongly if possible."""
     for asked in worked:
         exercise = find(asked.key)
         if isinstance(exercise, Choice | Formula) or type(exercise) is Number:
-            asked.give(str(exercise.wrong[0].answer if exercise.wrong else exercise.right()))
-    worked[0].page.evaluate(UNFOLD)
-    worked[0].page.wait_for_timeout(600)  # for the formulas of messages
-    return worked[0].page
+            asked.give_all([str(exercise.wrong[0].answer if exercise.wrong else exercise.right())])
+        elif asked.key in CODE:
+            asked.section.get_by_role("button", name="Begin again").click()
+    page = worked[0].page
+    page.evaluate(UNFOLD)
+    page.wait_for_function(TYPESET, timeout=PATIENCE)
+    return page
 
 
 @pytest.fixture
@@ -159,6 +192,11 @@ def test_formulas_numbers_and_messages_are_as_in_python(open_page):
 # ---- a page that is opened once for several tests ----------------------------------------------
 
 
+ON_SCREEN_ONLY = ".exercise details, .exercise button, button.forget, .veil"
+SEEN = """all => all.filter((each) => each.checkVisibility({ visibilityProperty: true }))
+    .map((each) => each.outerHTML.slice(0, 80))"""
+
+
 # The first test of a page that is opened once: later ones answer, and lift the veils.
 def test_on_paper_answers_hints_and_solutions_are_left_out(worked):
     page = worked[0].page
@@ -166,8 +204,7 @@ def test_on_paper_answers_hints_and_solutions_are_left_out(worked):
     page.emulate_media(color_scheme="dark")
     looks.onto_paper(page)
     try:
-        for each in (".exercise details", ".exercise button", "button.forget", ".veil"):
-            assert not [found for found in page.locator(each).all() if found.is_visible()], each
+        assert page.locator(ON_SCREEN_ONLY).evaluate_all(SEEN) == []
         assert looks.clipped(page) == []
     finally:
         page.emulate_media(media="screen", color_scheme="light")
@@ -175,26 +212,78 @@ def test_on_paper_answers_hints_and_solutions_are_left_out(worked):
         page.evaluate(UNFOLD.replace("true", "false"))
 
 
+def test_a_prediction_hides_what_settles_it_until_there_is_an_answer(worked):
+    """And it stays lifted when the page is read again, which is tried on one page."""
+    page = worked[0].page
+    locks = [asked for asked in worked if find(asked.key).reveals]
+    for asked in locks:
+        exercise = find(asked.key)
+        veil = veil_of(asked)
+        assert veil.count() == 1, asked.key
+        hidden = veil.locator("xpath=following-sibling::*[1]")
+        assert not hidden.is_visible(), asked.key
+        page.emulate_media(media="print")
+        assert hidden.is_visible(), asked.key
+        page.emulate_media(media="screen")
+        if not isinstance(exercise, Choice):
+            asked.give("no answer")
+            assert not hidden.is_visible(), asked.key
+        asked.give(str(exercise.right()))
+        assert veil.count() == 0, asked.key
+    if locks and locks[0].key == LOCKS[0]:
+        page.reload()
+        assert [asked.key for asked in locks if veil_of(asked).count()] == []
+
+
+def veil_of(asked: Worked):
+    link = asked.page.locator(f"a[href='#{asked.section.get_attribute('id')}']")
+    return asked.page.locator(".veil", has=link)
+
+
 def test_each_wrong_answer_draws_its_message_and_right_ones_pass(worked):
+    """The gallery by script; the solution by hand."""
     for asked in worked:
         key, exercise = asked.key, find(asked.key)
         if isinstance(exercise, Code):
             continue
-        for wrong in exercise.wrong:
-            said = asked.give(str(wrong.answer))
-            assert said.startswith("Not yet."), (key, wrong)
-            assert asked.kept()["message"] == exercise.judge(wrong.answer).message, (key, wrong)
-        for right in (exercise.right(), *getattr(exercise, "equal", ())):
-            assert asked.give(str(right)).startswith("Right."), (key, right)
+        wrong = [each.answer for each in exercise.wrong]
+        for answer, (said, kept) in zip(wrong, asked.give_all([*map(str, wrong)]), strict=True):
+            assert said.startswith("Not yet."), (key, answer)
+            assert kept["message"] == exercise.judge(answer).message, (key, answer)
+        equal = getattr(exercise, "equal", ())
+        for answer, (said, _) in zip(equal, asked.give_all([*equal]), strict=True):
+            assert said.startswith("Right."), (key, answer)
+        if wrong:
+            asked.give_all([str(wrong[0])])
+        assert asked.give(str(exercise.right())).startswith("Right."), key
+
+
+def test_code_that_solves_passes_and_each_wrong_one_draws_its_message(worked):
+    """The gallery by script; the solution by hand."""
+    for asked in worked:
+        if asked.key not in CODE:
+            continue
+        key, exercise = asked.key, find(asked.key)
+        assert asked.give(exercise.code.strip()).startswith("Right."), asked.said.inner_text()
+        sources = [source.strip() for source, _ in exercise.gallery]
+        for (source, says), (_, kept) in zip(
+            exercise.gallery, asked.give_all(sources), strict=True
+        ):
+            library = re.search(r"^\s*import (numpy|torch)", source, re.MULTILINE)
+            told = "in the page there is Python alone" if library else says
+            assert told in kept["message"], (key, source)
 
 
 CHANGED = "section.exercise, button.forget, .progress-of, .guess, .guess ~ *"  # by answers
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
-def test_answered_exercises_are_accessible(answered, theme, width):
+@pytest.mark.parametrize(
+    ("theme", "width", "rules"), [("light", 1280, None), ("dark", 390, BY_LOOK)]
+)
+def test_answered_exercises_are_accessible(answered, theme, width, rules):
     Visit(answered).look(theme, {"width": width, "height": 900})
-    assert serious_violations(answered, CHANGED) == []
+    looks.mark_scrolling(answered)
+    assert serious_violations(answered, CHANGED, rules) == []
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])
@@ -229,11 +318,11 @@ def test_a_wrong_number_is_mended_passes_and_is_remembered(work):
     assert asked.kept()["attempts"] == 2
 
 
-@pytest.mark.parametrize("text", ["", "abc", "1/0", "<img src=x onerror=alert(1)>"])
-def test_what_is_no_number_is_said_and_no_attempt(work, text):
+def test_what_is_no_number_is_said_and_no_attempt(work):
     asked = work(FIRST[Number])
-    assert asked.give(text) == find(asked.key).judge(text).message.replace("`", "")
-    assert asked.kept() == {}
+    for text in ("", "abc", "1/0", "<img src=x onerror=alert(1)>"):
+        assert asked.give(text) == find(asked.key).judge(text).message.replace("`", "")
+        assert asked.kept() == {}
 
 
 def test_a_choice_by_keyboard_alone(work):
@@ -269,22 +358,35 @@ def test_a_choice_without_a_choice(work):
 # ---- hints, solution ------------------------------------------------------------------------
 
 
+# Unfolds the hints of an exercise: which are seen, before each and after the last.
+LADDER = """section => {
+  const hints = [...section.querySelectorAll(".hints > details")];
+  const seen = () => hints.map((each) => each.checkVisibility());
+  return [...hints.map((hint) => {
+    const before = seen();
+    hint.querySelector("summary").click();
+    return before;
+  }), seen()];
+}"""
+
+
 @pytest.mark.parametrize("page", ASKED)
 def test_hints_unfold_one_by_one_and_without_a_script(browser, page):
+    """By the page's own elements; the solution of its first exercise by hand."""
     context = browser.new_context(java_script_enabled=False)
     opened = context.new_page()
     opened.goto(f"{HTML.as_uri()}/{page}")
     for key in ASKED[page]:
         section = opened.locator(f"#exercise-{key.replace('.', '-')}")
-        hints = section.locator(".hints > details")
-        assert hints.count() == len(find(key).hints)
-        for k in range(hints.count()):
-            shown = [each.is_visible() for each in hints.all()]
-            assert shown == [j <= k for j in range(hints.count())]
-            hints.nth(k).locator("summary").click()
-        section.locator("details.solution > summary").click()
-        assert section.locator("details.solution > :not(summary)").first.is_visible()
+        count = len(find(key).hints)
+        ladder = [[j <= k for j in range(count)] for k in range(count)]
+        assert section.evaluate(LADDER) == [*ladder, [True] * count], key
         assert "in the notebook" in section.inner_text()
+        if key == ASKED[page][0]:
+            section.locator("details.solution > summary").click()
+        else:
+            section.locator("details.solution > summary").evaluate("each => each.click()")
+        assert section.locator("details.solution > :not(summary)").first.is_visible()
     context.close()
 
 
@@ -372,18 +474,6 @@ def test_what_is_printed_is_shown_up_to_twenty_lines(work):
     assert lines == ["Printed:", *(f"line {k}" for k in range(20)), "…"]
 
 
-@pytest.mark.parametrize("key", CODE)
-def test_in_the_page_solutions_pass_and_wrong_answers_draw_their_message(work, key):
-    asked = work(key)
-    exercise = find(key)
-    assert asked.give(exercise.code.strip()).startswith("Right."), asked.said.inner_text()
-    for source, says in exercise.gallery:
-        asked.give(source.strip())
-        library = re.search(r"^\s*import (numpy|torch)", source, re.MULTILINE)
-        told = "in the page there is Python alone" if library else says
-        assert told in asked.kept()["message"], source
-
-
 def test_the_editor_indents_and_lets_go(work):
     asked = work(FIRST[Code])
     page, text = asked.page, asked.section.locator("textarea")
@@ -402,32 +492,6 @@ def test_the_editor_indents_and_lets_go(work):
     page.keyboard.press("Escape")
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.textContent") == "Check"
-
-
-# ---- predictions ----------------------------------------------------------------------------
-
-LOCKS = [key for key in WHERE if find(key).reveals]
-
-
-@pytest.mark.parametrize("key", LOCKS)
-def test_a_prediction_hides_what_settles_it_until_there_is_an_answer(work, key):
-    asked = work(key)
-    veil = asked.page.locator(
-        ".veil", has=asked.page.locator(f"a[href='#{asked.section.get_attribute('id')}']")
-    )
-    assert veil.count() == 1
-    hidden = veil.locator("xpath=following-sibling::*[1]")
-    assert not hidden.is_visible()
-    asked.page.emulate_media(media="print")
-    assert hidden.is_visible()
-    asked.page.emulate_media(media="screen")
-    asked.give("no answer" if not isinstance(find(key), Choice) else find(key).answer)
-    if not isinstance(find(key), Choice):
-        assert not hidden.is_visible()
-        asked.give(str(find(key).right()))
-    assert veil.count() == 0
-    asked.page.reload()
-    assert veil.count() == 0
 
 
 # ---- the page -------------------------------------------------------------------------------
