@@ -81,7 +81,9 @@ pytest = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n logical --dist loadscope
 # The shapes in signatures are checked at run time, except where users' errors are tested and in
 # the kernels, which Numba and Triton compile.
 shapes = $(foreach m,mask shard reference op noise seeding kernels.portable layers theory bayes training figures,dropout.$(m),)
-unchecked = $$(grep -rlw --include='test_*.py' unchecked tests | LC_ALL=C sort)
+# A worker takes a file at a time: first the longest, or one would be left alone with it.
+longest = tests/notebooks/test_rivals.py tests/test_torch_private.py
+unchecked = $(longest) $$(grep -rlw --include='test_*.py' unchecked tests | LC_ALL=C sort)
 run_tests = \
 	$(pytest) -m 'not unchecked' --jaxtyping-packages=$(subst $() ,,$(shapes))beartype.beartype; checked=$$?; \
 	$(pytest) -m unchecked $(unchecked); exit $$((checked + $$?))
