@@ -274,7 +274,7 @@ def test_nothing_is_cut_off(open_page, address, width):
     page = open_page(address)
     page.set_viewport_size(SIZES[width])
     page.locator("details.hide").evaluate_all("all => all.forEach((each) => { each.open = true })")
-    page.wait_for_timeout(400)
+    looks.settle(page)
     assert looks.clipped(page, looks.MAY_SCROLL[width]) == []
 
 
