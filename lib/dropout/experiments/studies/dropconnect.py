@@ -161,7 +161,7 @@ COMPARED = comparison(
     "example by a normal approximation, ReLU only",
     train=train,
     arms=dict.fromkeys(ARMS, SIZE),
-    grids=dict.fromkeys(ARMS, product(lr=(0.5, 1.0, 2.0))),
+    grids=dict.fromkeys(ARMS, product(lr=(0.5, 1.0, 2.0, 4.0))),
     tuning_seeds=seeds(1, 900),
     seeds=seeds(5, 1000),
     check={"arm": "dropconnect", "judge": "test", "widths": [64, 64], "p": 0.5, "lr": 1.0,
