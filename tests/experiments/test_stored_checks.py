@@ -49,6 +49,8 @@ def assert_close(found, expected, name=""):
     elif isinstance(expected, list):
         for pair in zip(found, expected, strict=True):
             assert_close(*pair, name)
+    elif expected is None:
+        assert found is None, name
     else:
         within = OF_ERRORS if name == "error" else OF_OTHERS
         assert found == pytest.approx(expected, rel=RELATIVE, abs=within), name
