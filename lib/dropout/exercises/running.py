@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,7 @@ NO_INIT = re.compile(r"before Module\.__init__\(\)|no attribute '_(modules|param
 AGAIN = 0.2  # seconds after which an answer that survives its time limit is stopped again
 PATIENCE = 5  # times that it is
 AT_ONCE = 1e-5  # seconds between the alarms for one that survives that as well
+LATE = 0.01  # seconds in which another thread hands on the last alarm
 
 
 class TimeUp(BaseException):
@@ -59,8 +61,10 @@ def _under_alarm(body: Callable[[], Any], seconds: float) -> Any:
         signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
         return body()
     finally:
-        over = True  # another thread may hand on an alarm late, within the next two calls
+        over = True  # another thread may hand on an alarm late, which `ring` must still hear
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if rings:
+            time.sleep(LATE)
         signal.signal(signal.SIGALRM, before)
 
 
