@@ -4,23 +4,44 @@ import os
 import shutil
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from tests.browser.live import evaluator
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
+def found() -> str | None:
+    """Where the browser is that $CHROMIUM names, or the first of its usual names."""
+    named = os.environ.get("CHROMIUM")
+    return next(filter(None, map(shutil.which, [named] if named else BROWSERS)), None)
+
+
+def launched(playwright: Playwright) -> Browser:
+    """The browser, started. Chromium refuses to run its sandbox as root."""
+    args = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return playwright.chromium.launch(executable_path=found(), args=args)
+
+
 @pytest.fixture(scope="session")
 def browser():
-    named = os.environ.get("CHROMIUM")
-    sought = [named] if named else BROWSERS
-    path = next(filter(None, map(shutil.which, sought)), None)
-    if path is None:
+    if found() is None:
+        named = os.environ.get("CHROMIUM")
         required = named or os.environ.get("REQUIRE_BROWSER") == "1"
         say = pytest.fail if required else pytest.skip
-        say(f"no browser found, looked for {', '.join(sought)}; $CHROMIUM can name another")
+        sought = named or ", ".join(BROWSERS)
+        say(f"no browser found, looked for {sought}; $CHROMIUM can name another")
     with sync_playwright() as playwright:
-        # Chromium refuses to run its sandbox as root.
-        args = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=path, args=args)
+        browser = launched(playwright)
         yield browser
         browser.close()
+
+
+@pytest.fixture(params=["node", "chromium"])
+def evaluate(request):
+    """Evaluates an expression on a live figure's module, in Node where it is found, in Chromium."""
+    if request.param == "node":
+        if shutil.which("node") is None:
+            pytest.skip("no Node")
+        return evaluator(None)
+    return evaluator(request.getfixturevalue("browser"))

@@ -1,6 +1,7 @@
-"""The book's figures: one style, one palette, and the few drawings that chapters share."""
+"""The book's figures: one style, one palette, the drawings that chapters share, and live figures."""
 
 from dropout.figures.drawings import curve, network
 from dropout.figures.style import PALETTE, title, use_style
+from dropout.figures.widgets import live
 
-__all__ = ["PALETTE", "curve", "network", "title", "use_style"]
+__all__ = ["PALETTE", "curve", "live", "network", "title", "use_style"]

@@ -1,0 +1,49 @@
+"""Store the live figures' default states, the pictures that stand where no script runs.
+
+python -m tests.browser.stills [NAME ...]
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from dropout.figures.widgets import HERE, names
+from tests.browser.conftest import launched
+from tests.browser.live import opened, written
+
+# What is painted has no markup of its own: it becomes a picture.
+STILL = """(body) => {
+  const copy = body.cloneNode(true);
+  body.querySelectorAll("canvas").forEach((canvas, k) => {
+    const image = document.createElement("img");
+    image.src = canvas.toDataURL();
+    image.alt = canvas.getAttribute("aria-label") ?? "";
+    image.className = canvas.className;
+    copy.querySelectorAll("canvas")[0].replaceWith(image);
+  });
+  return copy.innerHTML;
+}"""
+
+
+def still(browser: Browser, name: str, folder: Path) -> str:
+    """The markup of a figure's default state."""
+    page = opened(browser, written(folder, name))
+    try:
+        return page.locator(".live-body").evaluate(STILL) + "\n"
+    finally:
+        page.close()
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or names()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = launched(playwright)
+        for name in chosen:
+            (HERE / "stills" / f"{name}.html").write_text(still(browser, name, Path(folder)), "utf-8")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
