@@ -10,6 +10,7 @@ browser also paints. At 60 frames a second a frame has 16.7 ms.
 import statistics
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -50,7 +51,7 @@ def drags(browser: Browser, name: str, folder: Path) -> list[tuple[str, float, f
         page.mouse.up()
         page.wait_for_timeout(300)
         work, frames = page.evaluate("[window.work, window.frames]")
-        gaps = [b - a for a, b in zip(frames, frames[1:], strict=False)]
+        gaps = [after - before for before, after in pairwise(frames)]
         label = slider.locator("xpath=..").locator("span").first.inner_text()
         if len(work) > 5:
             found.append((label, statistics.median(work), max(work), statistics.median(gaps)))

@@ -26,11 +26,12 @@ CALL = """
 const load = (source) => import("data:text/javascript;charset=utf-8," + encodeURIComponent(source));
 const plain = (x) => ArrayBuffer.isView(x) ? Array.from(x, plain)
   : Array.isArray(x) ? x.map(plain)
-  : x && typeof x === "object" ? Object.fromEntries(Object.entries(x).map(([k, v]) => [k, plain(v)]))
-  : x;
+  : !x || typeof x !== "object" ? x
+  : Object.fromEntries(Object.entries(x).map(([k, v]) => [k, plain(v)]));
 const run = async ({base: b, figure: f, given, expression}) => {
   const base = await load(b), figure = f ? await load(f) : {};
-  return plain(await new Function("base", "figure", "given", "return " + expression)(base, figure, given));
+  const call = new Function("base", "figure", "given", "return " + expression);
+  return plain(await call(base, figure, given));
 };
 """
 

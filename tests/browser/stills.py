@@ -41,7 +41,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = launched(playwright)
         for name in chosen:
-            (HERE / "stills" / f"{name}.html").write_text(still(browser, name, Path(folder)), "utf-8")
+            picture = still(browser, name, Path(folder))
+            (HERE / "stills" / f"{name}.html").write_text(picture, "utf-8")
         browser.close()
 
 

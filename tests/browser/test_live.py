@@ -146,7 +146,7 @@ def test_it_can_be_shown_twice_in_one_page(browser, tmp_path, name):
 
 
 def test_an_unknown_figure_is_told_the_known_ones():
-    with pytest.raises(ValueError, match="no live figure 'thined'; there are .*thinned"):
+    with pytest.raises(ValueError, match=r"no live figure 'thined'; there are .*thinned"):
         live("thined")
     with pytest.raises(TypeError, match="p must be a number, a word or a truth value, got None"):
         live("thinned", p=None)

@@ -1,4 +1,4 @@
-"""The book's figures: one style, one palette, the drawings that chapters share, and live figures."""
+"""The book's figures: one style, the drawings that chapters share, and live figures."""
 
 from dropout.figures.drawings import curve, network
 from dropout.figures.style import PALETTE, title, use_style

@@ -13,6 +13,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
+
 def names() -> list[str]:
     """The live figures there are."""
     return sorted(path.stem for path in HERE.glob("*.js") if path.stem != "base")
@@ -35,7 +36,7 @@ class Live:
         still = HERE / "stills" / f"{self.name}.html"
         named = sha256(json.dumps([self.name, self.state], sort_keys=True).encode()).hexdigest()
         identity = f"live-{self.name}-{named[:8]}"
-        base, figure = (_literal((HERE / f"{n}.js").read_text("utf-8")) for n in ("base", self.name))
+        base, figure = (_literal(_source(each)) for each in ("base", self.name))
         mount = f"""
 const load = (source) => import("data:text/javascript;charset=utf-8," + encodeURIComponent(source));
 const [base, figure] = await Promise.all([load({base}), load({figure})]);
@@ -66,6 +67,10 @@ def live(name: str, **state: Any) -> Live:
         if not isinstance(value, (bool, int, float, str)):
             raise TypeError(f"{key} must be a number, a word or a truth value, got {value!r}")
     return Live(name, state)
+
+
+def _source(name: str) -> str:
+    return (HERE / f"{name}.js").read_text("utf-8")
 
 
 def _literal(value: object) -> str:
