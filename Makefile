@@ -17,7 +17,7 @@ export MPLCONFIGDIR := $(CURDIR)/_build/matplotlib
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help book test test-fast lab notebooks robust bench gpu-check test-latest lint pins clean
+.PHONY: help book pdf test test-fast lab notebooks robust bench gpu-check test-latest lint pins clean
 # Under -j too: `make test` must not look at a book that `make book` is still writing.
 .NOTPARALLEL:
 help: ## this list
@@ -63,6 +63,9 @@ _build/book.done: _build/pages.sum _build/.jupyter_cache/code.sum | .venv/requir
 
 book: _build/book.done ## execute the chapters and build the book
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+pdf: _build/book.done ## print the built book into one PDF, with Chromium
+	@.venv/bin/python book/pdf.py _build/html _build/dropout.pdf
 
 lab: .venv/requirements.txt ## open JupyterLab on the chapters
 	@.venv/bin/python -m jupyterlab --LabApp.default_url=/lab/tree/chapters --LabApp.news_url=None \

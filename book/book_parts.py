@@ -5,6 +5,7 @@ formula, and chapters with the number of their file.
 import platform
 import re
 from importlib.metadata import distribution, version
+from pathlib import Path
 
 from docutils import nodes
 from ledger_parts import parse_markdown
@@ -28,10 +29,44 @@ class Versions(SphinxDirective):
 
 
 def use_local_mathjax(app, config) -> None:
-    """Copy one script of sphinx-mathjax-offline; as an extension it would copy all 24 MB."""
+    """Make one script of the parts of sphinx-mathjax-offline that the book uses.
+
+    As an extension it would copy all 24 MB, and its bundles come with menus and speech.
+    """
     package = distribution("sphinx-mathjax-offline")
-    script = package.locate_file(f"sphinx-mathjax-offline/static/mathjax/{config.mathjax_path}")
+    folder = Path(str(package.locate_file("sphinx-mathjax-offline/static/mathjax")))
+    script = Path(app.doctreedir, config.mathjax_path)
+    script.parent.mkdir(parents=True, exist_ok=True)
+    parts = [(folder / f"{part}.js").read_text("utf-8") for part in MATHJAX]
+    script.write_text("\n".join(map(without_outlines, parts)), "utf-8")
     config.html_static_path.append(str(script))
+
+
+# In the order in which they build on each other.
+MATHJAX = (
+    "startup", "core", "input/tex-base", "input/tex/extensions/ams", "output/svg",
+    "output/svg/fonts/tex", "a11y/assistive-mml",
+)  # fmt: skip
+# Alphabets that no formula of the book is set in.
+FONTS = re.compile(r"T\.(fraktur|sansSerif|texOldstyle|texCalligraphicBold)\w*=\(0,")
+ALPHABETS = range(0x1D400, 0x1D800)  # of mathematics, as letters of Unicode: a second copy of most
+DOUBLE_STRUCK = range(0x1D538, 0x1D56C)
+
+
+def without_outlines(script: str) -> str:
+    """MathJax's font without the outlines of letters that the book does not use."""
+
+    def kept(outline: re.Match) -> str:
+        code = int(outline[1])
+        return "" if code in ALPHABETS and code not in DOUBLE_STRUCK else outline[0]
+
+    def lightened(table: re.Match) -> str:
+        if FONTS.match(table[0]):
+            return table[1] + "{},{})"  # no outlines, and no letters made of others
+        return table[1] + re.sub(r'(\d+):"[^"]*",?', kept, table[2]) + ")"
+
+    tables = re.compile(r"(T\.\w+=\(0,\w\.AddPaths\)\(\w\.\w+,)(\{[^}]*\}[^)]*)\)")
+    return tables.sub(lightened, script)
 
 
 def fix_roles(app, pagename, templatename, context, doctree) -> None:

@@ -1,5 +1,5 @@
 """The site in Sphinx: its repository once there is one, version and date, what search engines and
-messengers show of a page, and icons that weigh little.
+messengers show of a page, and pages that load what they use.
 """
 
 import json
@@ -131,9 +131,29 @@ def lighten_icons(app, error) -> None:
     path.with_name("fontawesome.js.map").unlink(missing_ok=True)
 
 
+# ---- search ---------------------------------------------------------------------------------
+
+# For an option of the theme that this book leaves off, every page would load the whole index.
+SEARCH = re.compile(
+    r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js"></script>'
+)
+
+
+def search_on_its_page(app, error) -> None:
+    """Only the page of results loads what searches."""
+    if error or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        if page.name != "search.html":
+            html = page.read_text("utf-8")
+            if (without := SEARCH.sub("", html)) != html:
+                page.write_text(without, "utf-8")
+
+
 def setup(app) -> dict:
     app.connect("config-inited", settle_repository)
     app.connect("config-inited", sign)
     app.connect("html-page-context", describe)
     app.connect("build-finished", lighten_icons)
+    app.connect("build-finished", search_on_its_page)
     return {"parallel_read_safe": True}

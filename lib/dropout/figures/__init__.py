@@ -2,6 +2,6 @@
 
 from dropout.figures.drawings import curve, network
 from dropout.figures.style import PALETTE, title, use_style
-from dropout.figures.widgets import live
+from dropout.figures.widgets import Live, live
 
-__all__ = ["PALETTE", "curve", "live", "network", "title", "use_style"]
+__all__ = ["PALETTE", "Live", "curve", "live", "network", "title", "use_style"]
