@@ -171,8 +171,9 @@ export default {
         );
       else
         said.replaceChildren(
-          `At p = ${text(p)} ridge charges λ = p/q = ${lambda} for each squared weight, dropout ${range}. `,
-          "Their weights lie up to ", make("b", {}, text(far, 2)), ` apart (${where}). Ridge explains `, share(two.ridge),
+          `At p = ${text(p)} ridge charges λ = p/q = ${lambda} for each squared weight, dropout ${range}. ` +
+            "Their weights lie up to ",
+          make("b", {}, text(far, 2)), ` apart (${where}). Ridge explains `, share(two.ridge),
           " of the variance, dropout ", share(two.dropout), ".",
         );
     }
