@@ -45,7 +45,8 @@ base.mount({_literal(identity)}, figure, {_literal(self.state)});
         return (
             f'<figure class="live" id="{html.escape(identity)}">'
             f"<style>{(HERE / 'base.css').read_text('utf-8')}</style>"
-            f"<noscript><style>.live .live-controls {{display: none}}</style></noscript>"
+            f"<noscript><style>.live :is(.live-controls, .live-predict) {{display: none}}</style>"
+            f"</noscript>"
             f'<div class="live-body">{still.read_text("utf-8") if still.exists() else ""}</div>'
             f'</figure><script type="module">{mount}</script>'
         )
