@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 from tests.book.ledger_rules import read_labels
 from tests.notebooks import normalise
-from tests.notebooks.rules import EXERCISE
+from tests.notebooks.rules import EXERCISE, LIVE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,10 @@ class Checks:
 
 
 def code_cells(path: Path) -> list[Cell]:
-    """The code cells of a notebook but for its exercises, each with the last label before it."""
+    """The code cells of a notebook, each with the last label before it.
+
+    Without exercises, and without live figures: they set no name and draw no mask.
+    """
     found: list[Cell] = []
     labels: list[str] = []
     for cell in normalise.read(path).cells:
@@ -45,7 +48,7 @@ def code_cells(path: Path) -> list[Cell]:
             labels, _ = read_labels(cell.source, labels)
         elif cell.cell_type == "code":
             tags = frozenset(cell.metadata.get("tags", []))
-            if EXERCISE in tags:
+            if tags & {EXERCISE, LIVE}:
                 continue
             label = labels[-1] if labels else ""
             found.append(Cell(len(found) + 1, label, tags, cell.source))

@@ -7,6 +7,7 @@ from nbval.plugin import comment_markers, metadata_tags
 
 NOT_COMPARED = "nbval-ignore-output"
 EXERCISE = "exercise"  # a question, or the cell for its answer
+LIVE = "live"  # shows a live figure, and does nothing else
 ALLOWED_TAGS = {NOT_COMPARED, "raises-exception"}
 SHORTEST_REASON, SHORTEST_ALT, SHORTEST_CAPTION, MOST_CODE_LINES, MOST_LINES = 20, 30, 20, 15, 20
 MOST_COLUMNS, MOST_PRINTED = 88, 78  # what a page shows on a desktop without scrolling
@@ -18,7 +19,7 @@ def faults(cell: NotebookNode) -> list[str]:
     return [
         fault
         for rule in (
-            *(uncompared, unexplained, unrepeatable, unseen, uncaptioned),
+            *(uncompared, unexplained, unrepeatable, unseen, uncaptioned, not_only_live),
             *(too_small, too_long, too_wide, prints_too_wide),
         )
         if (fault := rule(cell))
@@ -69,6 +70,16 @@ def uncaptioned(cell: NotebookNode) -> str | None:
         )
     if drawn and not figure.get("name", "").startswith("fig-"):
         return f"mystnb.figure.name must begin with fig-: {figure.get('name')!r}"
+    return None
+
+
+def not_only_live(cell: NotebookNode) -> str | None:
+    """A live figure in a cell that is not marked so, or more in one that is."""
+    alone = re.fullmatch(r"figures\.live\([^()\n]*\)", cell.source)
+    if bool(alone) != (LIVE in cell.metadata.get("tags", [])) or (
+        "figures.live(" in cell.source and not alone
+    ):
+        return f"a live figure stands alone in a cell with the tag {LIVE}"
     return None
 
 

@@ -72,6 +72,7 @@ def test_notebook_keeps_the_rules(path):
         ),
         new_code_cell("\n".join(["x = 1"] * 15 + ["# a comment"] * 5)),
         new_code_cell("np.arange(2)", metadata={"tags": ["hide-input"]}),
+        new_code_cell('figures.live("band", T=3)', metadata={"tags": ["live"]}),
     ],
 )
 def test_a_good_cell_has_no_fault(cell):
@@ -108,6 +109,12 @@ FIGURE = "<Figure size 640x480 with 1 Axes>"
         (new_code_cell("\n".join(["x = 1"] * 16)), "16 lines, 16 of them code"),
         (new_code_cell("\n".join(["x = 1"] + ["# a comment"] * 20)), "21 lines, 1 of them code"),
         (new_code_cell("x = " + "1" * 85), "89 columns, at most 88"),
+        (new_code_cell('figures.live("band")'), "stands alone in a cell with the tag live"),
+        (new_code_cell("p = 1", metadata={"tags": ["live"]}), "stands alone in a cell"),
+        (
+            new_code_cell('p = 1\nfigures.live("band")', metadata={"tags": ["live"]}),
+            "stands alone in a cell",
+        ),
     ],
 )
 def test_a_bad_cell_has_one_fault(cell, fault):
