@@ -31,10 +31,11 @@ def test_it_fits_and_is_accessible(browser, tmp_path, name, width, theme):
     page = opened(browser, written(tmp_path, name, theme), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert serious_violations(page) == []
-    small = """() => [...document.querySelectorAll(".live svg text")].filter((text) =>
-      text.textContent.trim() &&
-      parseFloat(getComputedStyle(text).fontSize) * text.getCTM().a < 9.5
-    ).map((text) => text.textContent)"""
+    small = """() => [...document.querySelectorAll(".live svg text")].filter((text) => {
+      const {a, b} = text.getCTM();
+      const size = parseFloat(getComputedStyle(text).fontSize) * Math.hypot(a, b);
+      return text.textContent.trim() && size < 9.5;
+    }).map((text) => text.textContent)"""
     assert page.evaluate(small) == []
     assert page.errors == []
     page.close()
