@@ -39,6 +39,7 @@ CELLS = [
     new_markdown_cell(TEXT),
     new_code_cell("import torch", metadata={"tags": ["hide-input"]}),
     new_code_cell("print(1)"),
+    new_code_cell('from dropout import figures\n\nfigures.live("thinned")'),
 ]
 PATIENCE = 120  # seconds, on a slow and busy machine
 
@@ -112,3 +113,21 @@ def test_a_notebook_that_is_only_opened_is_not_changed(notebook, lab):
     notebook.keyboard.press("Control+s")
     notebook.wait_for_timeout(2000)
     assert lab[1].read_text("utf-8").strip() == before.strip()
+
+
+def test_a_live_figure_lives_when_its_cell_has_run_and_when_the_page_is_loaded_again(notebook, lab):
+    """Here, where the notebook was changed and saved: this test comes last."""
+    notebook.locator(".jp-CodeCell").nth(2).locator(".cm-content").click()
+    notebook.keyboard.press("Shift+Enter")
+    said = notebook.locator("figure.live[data-live=on] .live-said")
+    said.wait_for()
+    assert "5 of 9 units stay" in said.inner_text()
+    notebook.get_by_role("button", name="eval()").click()
+    notebook.locator(".live-said", has_text="9 of 9 units stay").wait_for()
+    notebook.keyboard.press("Control+s")
+    notebook.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
+    notebook.reload()
+    # It keeps the state that its reader left it in.
+    notebook.locator("figure.live[data-live=on] .live-said", has_text="9 of 9").wait_for()
+    notebook.get_by_role("button", name="Reset").click()
+    notebook.locator(".live-said", has_text="5 of 9 units stay").wait_for()

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from tests.browser.stills import still
 
 pytestmark = pytest.mark.unchecked
 figures = pytest.mark.parametrize("name", names())
+LOOKS = [(390, "dark"), (760, "light")]
+SHEET = Path(__file__).parents[2] / "_build" / "live"  # pictures of all, to look at after a test
 
 
 @figures
@@ -26,7 +29,7 @@ def test_its_still_picture_is_its_default_state(browser, tmp_path, name):
 
 
 @figures
-@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (760, "light")])
+@pytest.mark.parametrize(("width", "theme"), LOOKS)
 def test_it_fits_and_is_accessible(browser, tmp_path, name, width, theme):
     page = opened(browser, written(tmp_path, name, theme), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -38,6 +41,8 @@ def test_it_fits_and_is_accessible(browser, tmp_path, name, width, theme):
     }).map((text) => text.textContent)"""
     assert page.evaluate(small) == []
     assert page.errors == []
+    SHEET.mkdir(parents=True, exist_ok=True)
+    page.locator("figure.live").screenshot(path=SHEET / f"{name}-{width}-{theme}.png")
     page.close()
 
 
@@ -144,6 +149,18 @@ def test_it_can_be_shown_twice_in_one_page(browser, tmp_path, name):
     page.goto(path.as_uri())
     page.locator("figure.live[data-live=on]").nth(1).wait_for()
     page.close()
+
+
+def test_the_contact_sheet_has_every_figure_in_every_look():
+    """index.html in _build/live: what `test_it_fits` saw."""
+    SHEET.mkdir(parents=True, exist_ok=True)
+    rows = [
+        f"<h2>{name}</h2>"
+        + "".join(f'<img src="{name}-{width}-{theme}.png" alt="">' for width, theme in LOOKS)
+        for name in names()
+    ]
+    (SHEET / "index.html").write_text("<!doctype html>" + "".join(rows), "utf-8")
+    assert len(rows) == 12
 
 
 def test_an_unknown_figure_is_told_the_known_ones():
