@@ -47,10 +47,15 @@ MATHJAX = (
     "startup", "core", "input/tex-base", "input/tex/extensions/ams", "output/svg",
     "output/svg/fonts/tex", "a11y/assistive-mml",
 )  # fmt: skip
-# Alphabets that no formula of the book is set in.
+# Alphabets that no formula of the book is set in: Fraktur, sans serif, old-style digits, bold
+# script; and of the plain font, which has all alphabets of mathematics as letters of Unicode, what
+# is not bold, italic, double-struck or of a typewriter.
 FONTS = re.compile(r"T\.(fraktur|sansSerif|texOldstyle|texCalligraphicBold)\w*=\(0,")
-ALPHABETS = range(0x1D400, 0x1D800)  # of mathematics, as letters of Unicode: a second copy of most
-DOUBLE_STRUCK = range(0x1D538, 0x1D56C)
+ALPHABETS = range(0x1D400, 0x1D800)
+USED = (
+    range(0x1D400, 0x1D468), range(0x1D538, 0x1D56C), range(0x1D670, 0x1D71C),
+    range(0x1D7CE, 0x1D7E2), range(0x1D7F6, 0x1D800),
+)  # fmt: skip
 
 
 def without_outlines(script: str) -> str:
@@ -58,12 +63,15 @@ def without_outlines(script: str) -> str:
 
     def kept(outline: re.Match) -> str:
         code = int(outline[1])
-        return "" if code in ALPHABETS and code not in DOUBLE_STRUCK else outline[0]
+        unused = code in ALPHABETS and not any(code in used for used in USED)
+        return "" if unused else outline[0]
 
     def lightened(table: re.Match) -> str:
         if FONTS.match(table[0]):
             return table[1] + "{},{})"  # no outlines, and no letters made of others
-        return table[1] + re.sub(r'(\d+):"[^"]*",?', kept, table[2]) + ")"
+        if table[1].startswith("T.normal="):
+            return table[1] + re.sub(r'(\d+):"[^"]*",?', kept, table[2]) + ")"
+        return table[0]
 
     tables = re.compile(r"(T\.\w+=\(0,\w\.AddPaths\)\(\w\.\w+,)(\{[^}]*\}[^)]*)\)")
     return tables.sub(lightened, script)

@@ -230,7 +230,8 @@ export function predict(el, { question, min, max, step, truth, told, done = () =
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
-const places = (step) => Math.max(0, Math.min(4, Math.ceil(-Math.log10(step) - 1e-9)));
+/* The decimals of a step: 2 for .25. */
+const places = (step) => [0, 1, 2, 3].find((k) => Math.abs(step * 10 ** k - Math.round(step * 10 ** k)) < 1e-9) ?? 4;
 
 /* The nearest value that a control can have, or its default where there is none. */
 export function allowed(control, value) {
