@@ -56,3 +56,24 @@ def test_a_dead_link_and_a_dead_anchor_are_found(tmp_path):
     page = tmp_path / "page.html"
     page.write_text('<p id="a"><a href="#a"><a href="#b"><a href="page.html"><img src="c.svg">')
     assert dead_links(page) == ["#b", "c.svg"]
+
+
+HEAVIEST = 3_000_000  # bytes
+
+
+def loaded(path) -> set:
+    """A page's file and those that it loads: scripts, styles, pictures, and the three fonts."""
+    page = parsed(path)
+    tags = [*page.select("script[src], img[src]"), *page.select("link[rel=stylesheet]")]
+    addresses = [tag.get("src") or tag.get("href") for tag in tags]
+    local = [urlsplit(each).path for each in addresses if not urlsplit(each).scheme]
+    files = {(path.parent / unquote(each)).resolve() for each in local}
+    return {path, *files, *(HTML / "_static/fonts").glob("*.woff2")}
+
+
+@needs_book
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_weighs_less_than_three_megabytes(page):
+    """All that it loads, not compressed."""
+    weights = {file.name: file.stat().st_size for file in loaded(HTML / page)}
+    assert sum(weights.values()) < HEAVIEST, sorted(weights.items(), key=lambda each: -each[1])[:8]

@@ -85,12 +85,16 @@ UNFOLD = "() => document.querySelectorAll('details').forEach((each) => each.open
 
 RAW = """formulas => formulas.filter((each) => !each.querySelector("mjx-container"))
     .map((each) => each.textContent)"""
+BLANK = """formulas => formulas.filter((each) => !each.querySelector("use, path, rect, text"))
+    .map((each) => `blank ${each.dataset.mmlNode}`)"""
 BROKEN_FORMULAS = "all => all.map((each) => each.getAttribute('data-mjx-error') || 'merror')"
 
 
 def untypeset(page: Page) -> list[str]:
     raw = page.locator("main .math").evaluate_all(RAW)
     broken = page.locator("[data-mml-node=merror], mjx-merror").evaluate_all(BROKEN_FORMULAS)
+    blank = page.locator("mjx-container :is([data-mml-node=mi], [data-mml-node=mn])")
+    broken += blank.evaluate_all(BLANK)  # a letter whose outline the book's MathJax has not
     prose = page.evaluate(PROSE)
     return raw + broken + [mark for mark in ("\\(", "\\[", "$$", "\\begin{") if mark in prose]
 
@@ -210,7 +214,7 @@ def test_search_finds_a_page_without_a_server(new_visit):
 BROKEN = """<html lang="en"><title>Broken</title><script src="https://example.invalid/a.js"></script>
 <main><article><div style="width: 900px">wide</div><img src="data:,"><p>raw \\(x\\)</p>
 <p style="width: 1ex"><span class="math"><mjx-container style="display: inline-block">x
-</mjx-container></span>,</p></article>
+<svg><g data-mml-node="mi"></g></svg></mjx-container></span>,</p></article>
 <script>undefined_function()</script></main>"""
 
 
@@ -220,7 +224,7 @@ def test_the_checks_fail_on_a_broken_page(new_visit):
     visit.page.goto("data:text/html," + BROKEN)
     assert any("undefined_function" in complaint for complaint in visit.complaints)
     assert leaving(visit.requests) == ["https://example.invalid/a.js"]
-    assert untypeset(visit.page) == ["\\("]
+    assert untypeset(visit.page) == ["blank mi", "\\("]
     assert any(found.startswith("image-alt") for found in serious_violations(visit.page))
     assert sideways(visit.page) > 0
     assert [formula.strip() for formula in adrift(visit.page)] == ["x"]
