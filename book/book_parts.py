@@ -47,14 +47,14 @@ MATHJAX = (
     "startup", "core", "input/tex-base", "input/tex/extensions/ams", "output/svg",
     "output/svg/fonts/tex", "a11y/assistive-mml",
 )  # fmt: skip
-# Alphabets that no formula of the book is set in: Fraktur, sans serif, old-style digits, bold
-# script; and of the plain font, which has all alphabets of mathematics as letters of Unicode, what
-# is not bold, italic, double-struck or of a typewriter.
-FONTS = re.compile(r"T\.(fraktur|sansSerif|texOldstyle|texCalligraphicBold)\w*=\(0,")
+# Alphabets that no formula of the book is set in: Fraktur, sans serif, old-style digits, bold; and
+# of the plain font, which has all alphabets of mathematics as letters of Unicode, what is not
+# italic, double-struck or of a typewriter. A test of the pages finds letters that are missing.
+FONTS = re.compile(r"T\.(fraktur|sansSerif|texOldstyle|texCalligraphicBold|texMathit|bold)\w*=\(0,")
 ALPHABETS = range(0x1D400, 0x1D800)
 USED = (
-    range(0x1D400, 0x1D468), range(0x1D538, 0x1D56C), range(0x1D670, 0x1D71C),
-    range(0x1D7CE, 0x1D7E2), range(0x1D7F6, 0x1D800),
+    range(0x1D434, 0x1D468), range(0x1D538, 0x1D56C), range(0x1D670, 0x1D6A4),
+    range(0x1D6E2, 0x1D71C), range(0x1D7D8, 0x1D7E2), range(0x1D7F6, 0x1D800),
 )  # fmt: skip
 
 

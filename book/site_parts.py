@@ -131,6 +131,35 @@ def lighten_icons(app, error) -> None:
     path.with_name("fontawesome.js.map").unlink(missing_ok=True)
 
 
+# ---- figures --------------------------------------------------------------------------------
+
+NUMBER = re.compile(r"-?\d+\.\d{3,}")
+PLACES = re.compile(r'\b(?:d|[xy][12]?|c[xy]|r|width|height)="[^"]*"|translate\([^)]*\)')
+
+
+def lightened(svg: str) -> str:
+    """A figure whose places are exact to a hundredth of a point, where Matplotlib has six digits.
+
+    Without indentation, and with short names for the outlines of letters, which each letter names.
+    """
+
+    def rounded(place: re.Match) -> str:
+        return NUMBER.sub(lambda number: f"{float(number[0]):.2f}", place[0])
+
+    svg = re.sub(r">\s+<", "><", PLACES.sub(rounded, svg))
+    ids = {name: f"a{k}" for k, name in enumerate(dict.fromkeys(re.findall(r' id="([^"]+)"', svg)))}
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{ids[found[1]]}"', svg)
+    return re.sub(r"#([\w.-]+)(?=[\")])", lambda found: f"#{ids.get(found[1], found[1])}", svg)
+
+
+def lighten_figures(app, error) -> None:
+    """Make what the notebooks drew small."""
+    if error or app.builder.format != "html":
+        return
+    for path in Path(app.outdir, "_images").glob("*.svg"):
+        path.write_text(lightened(path.read_text("utf-8")), "utf-8")
+
+
 # ---- search ---------------------------------------------------------------------------------
 
 # For an option of the theme that this book leaves off, every page would load the whole index.
@@ -155,5 +184,6 @@ def setup(app) -> dict:
     app.connect("config-inited", sign)
     app.connect("html-page-context", describe)
     app.connect("build-finished", lighten_icons)
+    app.connect("build-finished", lighten_figures)
     app.connect("build-finished", search_on_its_page)
     return {"parallel_read_safe": True}

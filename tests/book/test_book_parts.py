@@ -59,3 +59,14 @@ def test_a_chapter_has_the_number_of_its_file(book_parts):
         assert env.titles[page]["secnumber"] == [number]
         assert env.tocs[page][0]["secnumber"] == [number, 1]
         assert "secnumber" not in env.tocs[page][1]
+
+
+def test_mathjax_is_without_letters_that_no_formula_is_set_in(book_parts):
+    plain = 'T.normal=(0,H.AddPaths)(V.normal,{65:"A",119808:"bold",119886:"i",},{47:"x"})'
+    bold = 'T.bold=(0,H.AddPaths)(V.bold,{65:"A"},{47:"x"})'
+    italic = 'T.italic=(0,H.AddPaths)(V.italic,{65:"A"},{47:"x"})'
+    other = 'x={119808:"no outline"}'
+    assert book_parts.without_outlines(f"{plain};{bold};{italic};{other}") == (
+        'T.normal=(0,H.AddPaths)(V.normal,{65:"A",119886:"i",},{47:"x"});'
+        f"T.bold=(0,H.AddPaths)(V.bold,{{}},{{}});{italic};{other}"
+    )

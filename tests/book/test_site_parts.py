@@ -120,3 +120,29 @@ def test_the_example_follows_the_first_sentence(part):
 )
 def test_other_docstrings_stay_as_they_are(part, text):
     assert reordered(part, text) == text
+
+
+def test_a_figure_is_rounded_but_not_its_scales(part):
+    svg = """<svg width="10.123456pt">
+  <path id="Sans-61" transform="scale(0.015625)" d="M 1.234567 -0.5"/>
+  <g clip-path="url(#p-1.x)"><use xlink:href="#Sans-61" transform="translate(0.126456 0)"/></g>
+  <clipPath id="p-1.x"/><text>1.23456 > 1</text></svg>"""
+    assert part("site_parts").lightened(svg) == (
+        '<svg width="10.12pt"><path id="a0" transform="scale(0.015625)" d="M 1.23 -0.5"/>'
+        '<g clip-path="url(#a1)"><use xlink:href="#a0" transform="translate(0.13 0)"/></g>'
+        '<clipPath id="a1"/><text>1.23456 > 1</text></svg>'
+    )
+
+
+def test_only_the_page_of_results_loads_the_index(part, tmp_path):
+    scripts = "".join(
+        f'\n<script src="../{name}.js"></script>'
+        for name in ("_static/searchtools", "_static/language_data", "searchindex")
+    )
+    kept = '\n<script src="../_static/book.js"></script>'
+    for name in ("a.html", "search.html"):
+        (tmp_path / name).write_text(f"<head>{scripts}{kept}</head>", "utf-8")
+    app = SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(format="html"))
+    part("site_parts").search_on_its_page(app, None)
+    assert (tmp_path / "a.html").read_text("utf-8") == f"<head>{kept}</head>"
+    assert "searchindex" in (tmp_path / "search.html").read_text("utf-8")
