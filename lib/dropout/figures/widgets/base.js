@@ -10,39 +10,52 @@
 
 /* ---- coins: dropout.mask, in JavaScript ------------------------------------------------------ */
 
-/* The two words, low and high, of a product of 32-bit words. */
-function product(a, b) {
-  const low = (a & 0xffff) * b; // below 2^48: exact
-  const high = (a >>> 16) * b;
-  const middle = (high % 0x10000) * 0x10000 + low; // below 2^49
-  return [middle >>> 0, (Math.floor(high / 0x10000) + Math.floor(middle / 0x100000000)) >>> 0];
+/* The high word of a product with a constant, whose halves are given; Math.imul has the low one. */
+function high(a, top, bottom) {
+  const [low, up] = [a & 0xffff, a >>> 16];
+  const left = Math.imul(up, bottom) >>> 0;
+  const right = Math.imul(low, top) >>> 0;
+  const middle = (Math.imul(low, bottom) >>> 16) + (left & 0xffff) + (right & 0xffff);
+  return Math.imul(up, top) + (left >>> 16) + (right >>> 16) + (middle >>> 16);
 }
 
-/* Ten rounds of Philox4x32 on one counter of four words, keyed with two. */
-export function philox4x32([c0, c1, c2, c3], [k0, k1]) {
+/* Ten rounds of Philox4x32 on one counter, written to four places of `out`: many are drawn a frame. */
+function philox(out, at, c0, c1, c2, c3, k0, k1) {
   for (let round = 0; round < 10; round++) {
-    const [uLow, uHigh] = product(0xd2511f53, c0);
-    const [vLow, vHigh] = product(0xcd9e8d57, c2);
-    [c0, c1, c2, c3] = [(vHigh ^ c1 ^ k0) >>> 0, vLow, (uHigh ^ c3 ^ k1) >>> 0, uLow];
-    k0 = (k0 + 0x9e3779b9) >>> 0;
-    k1 = (k1 + 0xbb67ae85) >>> 0;
+    const [u, v] = [c0, c2];
+    c0 = high(v, 0xcd9e, 0x8d57) ^ c1 ^ k0;
+    c1 = Math.imul(v, 0xcd9e8d57);
+    c2 = high(u, 0xd251, 0x1f53) ^ c3 ^ k1;
+    c3 = Math.imul(u, 0xd2511f53);
+    k0 = (k0 + 0x9e3779b9) | 0;
+    k1 = (k1 + 0xbb67ae85) | 0;
   }
-  return [c0, c1, c2, c3];
+  out[at] = c0;
+  out[at + 1] = c1;
+  out[at + 2] = c2;
+  out[at + 3] = c3;
+}
+
+/* The same for a counter of four words and a key of two. */
+export function philox4x32(counter, key) {
+  const out = new Uint32Array(4);
+  philox(out, 0, ...counter, ...key);
+  return [...out];
 }
 
 const TWO32 = 0x100000000;
 
 /* The 32-bit words `start` to `start + n` of a key {seed, stream, step}; a seed from 2^53 on is a BigInt. */
 export function words({ seed, stream = 0, step = 0 }, n, start = 0) {
-  const key = [Number(BigInt(seed) & 0xffffffffn), Number(BigInt(seed) >> 32n)];
-  const out = new Uint32Array(n);
-  for (let i = 0, at = -1, four; i < n; i++) {
-    const block = Math.floor((start + i) / 4);
-    if (block !== at) four = philox4x32([block % TWO32, Math.floor(block / TWO32), stream, step], key);
-    at = block;
-    out[i] = four[(start + i) % 4];
+  const [k0, k1] = [Number(BigInt(seed) & 0xffffffffn), Number(BigInt(seed) >> 32n)];
+  const first = Math.floor(start / 4);
+  const blocks = Math.ceil((start + n) / 4) - first;
+  const out = new Uint32Array(4 * blocks);
+  for (let k = 0; k < blocks; k++) {
+    const block = first + k;
+    philox(out, 4 * k, block % TWO32, Math.floor(block / TWO32), stream, step, k0, k1);
   }
-  return out;
+  return out.slice(start - 4 * first, start - 4 * first + n);
 }
 
 /* The 16 bits of each of the elements `start` to `start + n`. */
@@ -50,10 +63,7 @@ export function lanes(key, n, start = 0) {
   const first = Math.floor(start / 2);
   const drawn = words(key, Math.floor((start + n + 1) / 2) - first, first);
   const out = new Uint16Array(n);
-  for (let i = 0; i < n; i++) {
-    const word = drawn[Math.floor((start + i) / 2) - first];
-    out[i] = (start + i) % 2 ? word >>> 16 : word & 0xffff;
-  }
+  for (let i = 0, at = start - 2 * first; i < n; i++, at++) out[i] = at % 2 ? drawn[at >>> 1] >>> 16 : drawn[at >>> 1];
   return out;
 }
 
@@ -68,7 +78,10 @@ export function threshold(p) {
 /* 1 for a kept element, 0 for a dropped one. */
 export function keepMask(key, n, p, start = 0) {
   const t = threshold(p);
-  return Uint8Array.from(lanes(key, n, start), (lane) => (lane < t ? 0 : 1));
+  const drawn = lanes(key, n, start);
+  const out = new Uint8Array(n);
+  for (let i = 0; i < n; i++) out[i] = drawn[i] < t ? 0 : 1;
+  return out;
 }
 
 /* What survivors are multiplied by: 65536 / (65536 - t), or 0 where none survive. */
