@@ -52,7 +52,7 @@ def arm(examples: int, rates: str) -> str:
 def learning_rates(examples: int, rates: str) -> tuple[float, ...]:
     """Those from which an arm chooses; the best is none of the outer two."""
     if rates == "dropout":
-        return (0.1, 0.3, 1.0) if examples == 5000 else (0.3, 1.0, 2.0)
+        return (0.1, 0.3, 1.0) if examples in (5000, 50_000) else (0.3, 1.0, 2.0)
     if examples == 100:
         return 0.03, 0.1, 0.3
     return (0.3, 1.0, 3.0) if examples in SMALL else (0.5, 1.5, 4.0)
