@@ -4,6 +4,7 @@ messengers show of a page, and pages that load what they use.
 
 import json
 import re
+from base64 import b64encode
 from datetime import date
 from html import escape
 from importlib.metadata import version
@@ -15,14 +16,6 @@ from sphinx.util import logging
 LOGGER = logging.getLogger(__name__)
 NO_REPOSITORY = "https://github.com/example/"  # so long as _config.yml names no real one
 DESCRIPTION = 200  # characters that a search engine shows
-# Browsers refuse to fetch fonts early from disk, and complain.
-PRELOAD = """<script>
-if (location.protocol !== "file:")
-  for (const href of %s)
-    document.head.append(Object.assign(document.createElement("link"),
-      { rel: "preload", as: "font", type: "font/woff2", crossOrigin: "anonymous", href }));
-</script>"""
-FONTS = ("source-serif-4-latin-wght-normal.woff2", "source-sans-3-latin-wght-normal.woff2")
 
 
 def settle_repository(app, config) -> None:
@@ -43,7 +36,7 @@ def sign(app, config) -> None:
 
 
 def describe(app, pagename, templatename, context, doctree) -> None:
-    """The page's description, which is its first paragraph; and its typefaces, to be had early."""
+    """The page's description, which is its first paragraph."""
     tags = []
     if doctree is not None:
         shown = {"og:title": context["title"], "og:site_name": app.config.html_title}
@@ -53,8 +46,6 @@ def describe(app, pagename, templatename, context, doctree) -> None:
             for name, text in shown.items()
         ]
         tags.append(f'<meta name="description" content="{escape(shown["og:description"])}" />')
-    addresses = [context["pathto"](f"_static/fonts/{font}", resource=True) for font in FONTS]
-    tags.append(PRELOAD % json.dumps(addresses))
     context["metatags"] = context.get("metatags", "") + "\n".join(tags)
 
 
@@ -160,6 +151,22 @@ def lighten_figures(app, error) -> None:
         path.write_text(lightened(path.read_text("utf-8")), "utf-8")
 
 
+# ---- fonts ----------------------------------------------------------------------------------
+
+
+def embed_fonts(app, error) -> None:
+    """Put the fonts into the style sheet: text that changes its typeface would jump."""
+
+    def embedded(font: re.Match) -> str:
+        data = (style.parent / font[1]).read_bytes()
+        return f"url(data:font/woff2;base64,{b64encode(data).decode()})"
+
+    style = Path(app.outdir, "_static/book.css")
+    if not error and style.is_file():
+        css = style.read_text("utf-8")
+        style.write_text(re.sub(r'url\("(fonts/[^"]+)"\)', embedded, css), "utf-8")
+
+
 # ---- search ---------------------------------------------------------------------------------
 
 # For an option of the theme that this book leaves off, every page would load the whole index.
@@ -185,5 +192,6 @@ def setup(app) -> dict:
     app.connect("html-page-context", describe)
     app.connect("build-finished", lighten_icons)
     app.connect("build-finished", lighten_figures)
+    app.connect("build-finished", embed_fonts)
     app.connect("build-finished", search_on_its_page)
     return {"parallel_read_safe": True}

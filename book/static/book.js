@@ -1,3 +1,14 @@
+// Text that changes its typeface jumps: the page shows itself once its fonts are there, which the
+// style sheet brings along, or after half a second.
+const dressed = () => document.documentElement.classList.remove("dressing");
+document.documentElement.classList.add("dressing");
+setTimeout(dressed, 500);
+Promise.all(
+  ['1em "Source Serif 4"', 'italic 1em "Source Serif 4"', '1em "Source Sans 3"'].map((font) =>
+    document.fonts.load(font)
+  )
+).then(dressed, dressed);
+
 // A formula that is wider than the text takes the room of code; one that is wider than its column
 // scrolls inside itself, and so must be reachable by keyboard. The theme sees to code and tables;
 // formulas get their width when they are typeset.

@@ -146,3 +146,14 @@ def test_only_the_page_of_results_loads_the_index(part, tmp_path):
     part("site_parts").search_on_its_page(app, None)
     assert (tmp_path / "a.html").read_text("utf-8") == f"<head>{kept}</head>"
     assert "searchindex" in (tmp_path / "search.html").read_text("utf-8")
+
+
+def test_fonts_stand_in_the_style_sheet(part, tmp_path):
+    (tmp_path / "_static/fonts").mkdir(parents=True)
+    (tmp_path / "_static/fonts/a.woff2").write_bytes(b"font")
+    css = tmp_path / "_static/book.css"
+    css.write_text('src: url("fonts/a.woff2") format("woff2"); filter: url("#b")', "utf-8")
+    part("site_parts").embed_fonts(SimpleNamespace(outdir=tmp_path), None)
+    assert css.read_text("utf-8") == (
+        'src: url(data:font/woff2;base64,Zm9udA==) format("woff2"); filter: url("#b")'
+    )

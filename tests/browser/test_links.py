@@ -62,13 +62,12 @@ HEAVIEST = 3_000_000  # bytes
 
 
 def loaded(path) -> set:
-    """A page's file and those that it loads: scripts, styles, pictures, and the three fonts."""
+    """A page's file and those that it loads: scripts, styles with their fonts, and pictures."""
     page = parsed(path)
     tags = [*page.select("script[src], img[src]"), *page.select("link[rel=stylesheet]")]
     addresses = [tag.get("src") or tag.get("href") for tag in tags]
     local = [urlsplit(each).path for each in addresses if not urlsplit(each).scheme]
-    files = {(path.parent / unquote(each)).resolve() for each in local}
-    return {path, *files, *(HTML / "_static/fonts").glob("*.woff2")}
+    return {path, *((path.parent / unquote(each)).resolve() for each in local)}
 
 
 @needs_book
