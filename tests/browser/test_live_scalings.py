@@ -120,7 +120,7 @@ def test_only_vanillas_evaluation_moves_with_the_rate(page):
     slider.focus()
     for _ in range(7):
         page.keyboard.press("ArrowRight")
-    page.locator("output", has_text="0.85").wait_for()
+    page.locator(".live-value", has_text="0.85").wait_for()
     page.locator(".live-said", has_text="q = 0.15").wait_for()
     shows(page, 0.85, 100)
     assert row(page, "inverted", "sent") == H.tolist()

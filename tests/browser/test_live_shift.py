@@ -135,7 +135,7 @@ def test_a_drag_over_the_curves_sets_the_rate(page):
         page.mouse.move(x, box["y"] + box["height"] / 2)
         page.mouse.down()
     page.mouse.up()
-    page.locator("output", has_text="0.20").wait_for()
+    page.locator(".live-value", has_text="0.20").wait_for()
     said(page, 1 / direct(0.2, 1), direct(0.2, 1))
 
 

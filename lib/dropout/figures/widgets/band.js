@@ -131,8 +131,7 @@ export default {
     const { make, text } = base;
     const left = base.panel(el, { height: 262, label: "Functions of one network, their mean and band, and the data" });
     const right = base.panel(el, { height: 262, label: "The spread of the functions at each input" });
-    const said = make("p", { class: "live-said", role: "status", style: "min-height: 4.2em" });
-    el.append(said);
+    const said = base.sentence(el, "min-height: 4.2em");
 
     const x = base.linear([-1.8, 1.7], [32, 314]);
     const y = base.linear([-2.5, 3.5], [BOTTOM, TOP]);
@@ -226,10 +225,10 @@ export default {
         parts.push(` The truth lies in the band at ${data}, ${hole} and ${beyond} of these inputs; `);
         parts.push(`the mean is off by ${off[0]}, ${off[1]} and ${off[2]}.`);
       }
-      said.replaceChildren(...parts);
+      said(...parts);
     }
 
-    const guess = base.predict(el, {
+    base.predict(el, {
       question:
         "The truth goes on as a sine. Beyond the data, at how many per cent of the inputs is it within the band?",
       min: 0, max: 100, step: 1,
@@ -240,7 +239,6 @@ export default {
           : `You said ${percent} %. It is ${text(within, 0)} % at p = ${model.get("p")}.`,
       done: () => model.set("truth", true),
     });
-    base.onReset(guess.clear);
 
     model.on("change", draw);
     draw();

@@ -166,9 +166,8 @@ export default {
     const left = base.panel(el, { height: 288, label: "The test loss as a share of that without dropout" });
     const right = base.panel(el, { height: 288, label: "Four meters as shares of what they show without dropout" });
     const tall = "min-height: clamp(5.7em, 24em - 40vw, 12em)"; // of the longest sentence, on a phone too
-    const said = make("p", { class: "live-said", role: "status", style: tall });
-    el.append(said);
-    const asked = base.predict(el, {
+    const said = base.sentence(el, tall);
+    base.predict(el, {
       question:
         "With formula R no coin is tossed, and the gain stays. How strongly do two units interact then, as a share " +
         "of without dropout?",
@@ -183,7 +182,6 @@ export default {
     const tried = new Set(); // a way's marks stay once it has been chosen
     base.onReset(() => {
       tried.clear();
-      asked.clear();
       update();
     });
 
@@ -295,7 +293,7 @@ export default {
       const { mean: middle, error, loss } = gain(name);
       const became = { dropout: "this is the gain", decay: "a gain too" }[way] ?? verdict(middle);
       const shares = METERS.map((_, k) => text(meter(k, name).mean));
-      said.replaceChildren(
+      said(
         make("b", {}, `${called(way, size)}. `),
         `${WAYS[way].does} Test loss ${text(loss, 3)} nats: `,
         ...(way === "none"

@@ -79,8 +79,7 @@ export default {
     const block = base.panel(el, { height: 322, label: "A transformer block, its places for dropout, their masks" });
     const rows = base.panel(el, { height: 322, label: "Rows of attention weights before and after dropout" });
     const height = "min-height: max(4.2em, (760px - 100vw) * 0.5)";
-    const said = make("p", { class: "live-said", role: "status", style: height });
-    el.append(said);
+    const said = base.sentence(el, height);
     const before = weights(base);
     const on = (place) => model.get(`on${place}`);
 
@@ -105,7 +104,7 @@ export default {
         6: branches ? `${branches}, for the whole sequence` : "no branch",
       };
       const list = Object.keys(SHAPES).filter(on).map((place) => `${what[place]} (${place})`);
-      said.replaceChildren(
+      said(
         on(2) ? "The rows sum to " : "With place 2 off the rows sum to ",
         make("b", {}, used.sums.map((sum) => text(sum)).join(", ")),
         list.length ? `. Dropped: ${list.join("; ")}.` : ". Nothing is dropped.",
@@ -209,7 +208,7 @@ export default {
       base.axes(rows, x, base.linear([0, 1], [280, 280]), { xLabel: "sum of the weights in a row", yTicks: [] });
     }
 
-    const guess = base.predict(el, {
+    base.predict(el, {
       question: "Average the sums after dropout, row by row, over 1,000 draws. About what comes out?",
       min: 0, max: 10, step: 0.01,
       truth: () => ({ p: model.get("p"), means: averages(base, before, model.get("p"), 1000) }),
@@ -219,7 +218,6 @@ export default {
         return `You said ${text(number)}. At p = ${text(p)} the six averages lie from ${low} to ${high}; ${over}.`;
       },
     });
-    base.onReset(guess.clear);
     model.on("change", draw);
     draw();
   },

@@ -70,8 +70,7 @@ export default {
         base.panel(el, { height: 274, className: way, label: `${HEAD[way].join(" dropout: ")}. Means so far.` }),
       ]),
     );
-    const said = make("p", { class: "live-said", role: "status" });
-    el.append(said);
+    const said = base.sentence(el);
     base.predict(el, {
       question: "Guess first: at p = 0.8, by what does inverted dropout multiply the survivors?",
       min: 0, max: 100, step: 0.1,
@@ -105,7 +104,7 @@ export default {
       const share = counts.at(-1)[1] / n; // of the unit of value 1
       const { vanilla, inverted } = factors;
       const or = p ? " or 0" : ", never 0,";
-      said.replaceChildren(
+      said(
         "A unit of value 1 is sent as ", make("b", {}, sends(inverted.training)), `${or} by inverted dropout, as `,
         make("b", {}, "1.0"), `${or} by vanilla. Mean of ${n === 1 ? "1 draw" : `${n} draws`}: `,
         make("b", {}, text(share * inverted.training, 3)), " and ", make("b", {}, text(share, 3)),

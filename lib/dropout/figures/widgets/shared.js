@@ -175,8 +175,8 @@ export default {
     const strips = base.panel(el, { height: 262, label: "How much is kept, over all draws, for each way to share" });
     const code = make("p", { style: "flex: 1 1 100%; margin: 0; max-width: none" });
     const height = "min-height: max(4.2em, (760px - 100vw) * 0.4)";
-    const said = make("p", { class: "live-said", role: "status", style: height });
-    el.append(code, said);
+    el.append(code);
+    const said = base.sentence(el, height);
     const names = Object.keys(SHARED);
     const given = () => ({ p: model.get("p"), step: model.get("step") });
     let pointed = null; // an element under the mouse
@@ -201,7 +201,7 @@ export default {
       const each = `${SIZE / n} element${n === SIZE ? "" : "s"}`;
       const many = n === 1 ? `1 coin, ${each}` : `${n} coins, ${each} each`;
       const gamma = text(blockThreshold(p) / 2 ** 32, 4);
-      said.replaceChildren(
+      said(
         `${SAYS[who]}: `,
         make("b", {}, SHARED[who] ? many : `${n} coins, each of which drops its block with the chance γ = ${gamma}`),
         ". This draw keeps ", make("b", {}, `${kept} of ${SIZE}`), `, a fraction of ${text(kept / SIZE)}. Over all `,
@@ -303,7 +303,7 @@ export default {
       if (name) model.set("who", name);
     });
 
-    const guess = base.predict(el, {
+    base.predict(el, {
       question:
         "By the way chosen, the variance of the fraction kept is how many times that with a coin for each element?",
       min: 0, max: 999, step: 1,
@@ -317,7 +317,6 @@ export default {
         return `You said ${text(number, 0)} times. By ${who} it is ${text(times, SHARED[who] ? 0 : 1)} times, ${why}.`;
       },
     });
-    base.onReset(guess.clear);
     model.on("change", draw);
     draw();
   },

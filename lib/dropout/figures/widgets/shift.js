@@ -77,8 +77,7 @@ export default {
     const { make, text } = base;
     const left = base.panel(el, { height: 266, label: "The variance of a unit from stage to stage, in both modes" });
     const right = base.panel(el, { height: 266, label: "The variance shift against the rate, for three places" });
-    const said = make("p", { class: "live-said", role: "status", style: "min-height: 4.2em" });
-    el.append(said);
+    const said = base.sentence(el, "min-height: 4.2em");
 
     const log = base.linear([-1.6, 2.35], [BOTTOM, TOP]);
     const v = (value) => log(Math.log10(value));
@@ -184,12 +183,12 @@ export default {
       }
       const [rho, cos2] = TOGETHER[together];
       if (place === "between") parts.push(rho ? ` (ρ = ${rho}, cos²θ = ${cos2}.)` : " (ρ = 0.)");
-      said.replaceChildren(...parts);
+      said(...parts);
     }
 
     base.axes(right, x, y, { xLabel: "rate p", yLabel: "variance shift", xTicks: 4, yTicks: 5 });
     base.drag(right, ([px]) => model.set("p", x.invert(px)));
-    const guess = base.predict(el, {
+    base.predict(el, {
       question:
         "With p = 0.5, c = 1 and weights between that agree a little: how many inputs d make the shift 0.8?",
       min: 2, max: 1e6, step: 1,
@@ -200,7 +199,6 @@ export default {
         model.set("d", 9.5); // the first on the slider
       },
     });
-    base.onReset(guess.clear);
     model.on("change", draw);
     draw();
   },
