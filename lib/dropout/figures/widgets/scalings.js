@@ -76,8 +76,8 @@ export default {
       min: 0, max: 100, step: 0.1,
       truth: () => base.invertedScale(0.8),
       told: (guess, truth) =>
-        (Math.abs(guess - truth) < 0.05 ? "Yes, " : `You said ${text(guess, 1)}; it is `) +
-        `${text(truth, 1)}. One unit in five stays, so it stands for five. The rate is at 0.8 now.`,
+        (Math.abs(guess - truth) < 0.05 ? "Yes, " : `You said ${guess}; it is `) +
+        `${text(truth, 1)}. One unit in five stays, so it stands for five.`,
       done: () => model.set("p", 0.8),
     });
 
@@ -86,12 +86,13 @@ export default {
     const symbols = (words) =>
       words.split(/(\b[mhq]\b)/).map((part, k) => (k % 2 ? make("tspan", { "font-style": "italic" }, part) : part));
     const sends = (value) => (value ? text(value, 2).replace(/0$/, "") : "0");
-    let asked = model.get("draws");
+    let asked;
+    const accept = () => (asked = model.get("draws"));
 
     function draw() {
       if (model.get("draws") !== asked) {
-        asked = model.get("draws"); // from there on one by one again
-        model.set("more", 0);
+        accept();
+        model.set("more", 0); // from there on one by one again
       }
       const p = model.get("p");
       const n = Math.min(Number(asked) + model.get("more"), MOST);
@@ -163,7 +164,9 @@ export default {
       panel.plot.replaceChildren(...parts);
     }
 
+    base.onReset(accept); // a link says how many more, too
     model.on("change", draw);
+    accept();
     draw();
   },
 };
