@@ -121,6 +121,10 @@ def test_rows_sum_to_one_without_the_second_place_and_not_with_it(page, evaluate
     used = attention(*heads(rows(evaluate, (0.1, 0))[0]), 0.1, key=key).sum(1)
     assert sums() == pytest.approx(used.tolist(), abs=0.0051)
     assert all(abs(each - 1) > 0.05 for each in sums())
+    fell = int(
+        (attention(torch.zeros(T, 4), torch.zeros(T, 4), torch.eye(T), 0.1, key=key) == 0).sum()
+    )
+    assert f"{fell} of 36 weights, where a word does not hear one of the six (2)" in said(page)
     page.locator("g.p2").click()  # the circle is a switch
     page.locator(".live-said", has_text="With place 2 off").wait_for()
     assert not page.get_by_role("checkbox", name="2 attention weights").is_checked()
@@ -155,5 +159,5 @@ def test_a_guess_is_told_the_average_over_draws(page, evaluate):
     means = torch.stack(draws).mean(0)
     low, high = f"{means.min():.2f}", f"{means.max():.2f}"
     assert (
-        f"You said 0.90. At p = 0.10 the six averages lie from {low} to {high}" in told.inner_text()
+        f"You said 0.9. At p = 0.10 the six averages lie from {low} to {high}" in told.inner_text()
     )

@@ -116,7 +116,7 @@ export default {
     const { make, text } = base;
     const bars = base.panel(el, { height: 256, label: "The law of the sum under coins, and under normal numbers" });
     const lines = base.panel(el, { height: 256, label: "The largest gap between the two, by fan-in" });
-    const said = base.sentence(el, "min-height: clamp(4.2em, 4.2em + 34rem - 100vw, 8.4em)");
+    const said = base.sentence(el, "min-height: clamp(5.6em, 5.6em + 34rem - 100vw, 9.8em)");
     const x = base.linear([-5, 5], [30, 316]), y = base.linear([0, 1], [212, 40]);
     const across = base.linear([0, 10], [36, 254]), up = base.linear([0, 0.55], [212, 40]);
     const bell = base.path(Array.from({ length: 101 }, (_, k) => {
@@ -148,7 +148,8 @@ export default {
         make("b", {}, text(sum.variance, 2)),
         `. At c = ${text(widest.c, 2)} the chance of z ${widest.within ? "≤" : "<"} c is `,
         make("b", {}, text(widest.coins, 3)), " with coins and ", make("b", {}, text(widest.normal, 3)),
-        " with normal numbers: the widest gap, ", make("b", {}, text(widest.gap, 3)), ". As n grows it goes to ",
+        " with normal numbers: the widest gap, ", make("b", {}, text(widest.gap, 3)), ". As n grows ",
+        one ? `and the one keeps its ${percent} ` : "", "the gap goes to ",
         one ? make("b", {}, text(limit(p, share), 3)) : "0", one ? ", not to 0." : ".",
       );
     }

@@ -3,8 +3,9 @@
 export const about = {
   title: "Coins fall on a block's branches, and attention rows stop summing to 1",
   words:
-    "It begins as nn.TransformerEncoderLayer does: places 2 to 5, p = 0.1. Switch places on and off, below or by " +
-    "their circles, raise p, and see what falls with each mask. No place in a block is on the residual path.",
+    "It begins with the defaults of nn.TransformerEncoderLayer, places 2 to 5 and p = 0.1, in a block whose norms " +
+    "come first. Switch places on and off, below or by their circles, raise p, and see what falls with each mask. " +
+    "No place in a block is on the residual path.",
 };
 
 const WORDS = ["the", "dog", "saw", "the", "cat", "run"];
@@ -97,7 +98,7 @@ export default {
       const branches = ["the attention branch", "the feed-forward branch"].filter((_, k) => !kept[6][k]).join(" and ");
       const what = {
         1: `${fell[1]} of 48 numbers of the words`,
-        2: `${fell[2]} of 36 weights, each of which hides one word from another`,
+        2: `${fell[2]} of 36 weights, where a word does not hear one of the six`,
         3: `${fell[3]} of 48 numbers that attention adds`,
         4: `${fell[4]} of 96 inner units, each of one word`,
         5: `${fell[5]} of 48 numbers that the feed-forward layer adds`,
@@ -215,7 +216,7 @@ export default {
       told(number, { p, means }) {
         const [low, high] = [Math.min(...means), Math.max(...means)].map((each) => text(each));
         const over = "over all masks each is 1 exactly";
-        return `You said ${text(number)}. At p = ${text(p)} the six averages lie from ${low} to ${high}; ${over}.`;
+        return `You said ${number}. At p = ${text(p)} the six averages lie from ${low} to ${high}; ${over}.`;
       },
     });
     model.on("change", draw);

@@ -3,7 +3,7 @@
 export const about = {
   title: "Dropout below a batch norm makes it store too large a variance",
   words:
-    "Units of mean c and variance 1 on their way, in training and in evaluation. Move the rate, the mean and " +
+    "Follow units of mean c and variance 1, in training and in evaluation. Move the rate, the mean and " +
     "the place; then renew the statistics.",
 };
 
@@ -165,17 +165,18 @@ export default {
       right.plot.replaceChildren(...drawn);
     }
 
-    function say({ place, statistics, together }, { stored, met, added, ratio }) {
+    function say(given, { stored, met, added, ratio }) {
+      const { place, statistics, together } = given;
       const bold = (value) => make("b", {}, text(value));
       const parts = [];
       if (place === "after") {
         parts.push("The batch norm stores ", bold(stored), " and meets ", bold(met));
-        parts.push(". Units drop above it all the same, but no batch norm stores their noise.");
+        parts.push(given.p ? ". Units drop above it all the same, but no batch norm stores their noise." : ".");
       } else if (statistics === "off") {
         parts.push("The batch norm, renewed with dropout off, stores ", bold(stored), " and meets ", bold(met));
         parts.push(": what leaves it in evaluation is as wide as in training.");
       } else {
-        const again = "update_bn leaves dropout on: the batch norm stores again ";
+        const again = "update_bn leaves dropout on: the batch norm again stores ";
         parts.push(statistics === "on" ? again : "The batch norm stored ", bold(stored));
         parts.push(`, ${text(met)} of it from the data and ${text(added)} from the masks, and meets `, bold(met));
         parts.push(": a shift of ", bold(ratio), ". What leaves it in evaluation is ");

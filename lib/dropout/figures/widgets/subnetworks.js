@@ -3,9 +3,9 @@
 export const about = {
   title: "One softmax layer: evaluation is its sub-networks' geometric mean",
   words:
-    "All 256 masks of a small network. A dot is an answer among three classes, its area (or a speck) the " +
-    "probability of the masks that give it. Add hidden layers, linear or tanh: does the cross of evaluation " +
-    "stay in the ring?",
+    "All 256 masks of a small network. A dot is an answer among three classes; its area is the probability of the " +
+    "masks that give it (at least a speck). Add hidden layers, linear or tanh: does the cross of evaluation stay " +
+    "in the ring?",
 };
 
 const SEED = 2025;

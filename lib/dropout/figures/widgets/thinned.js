@@ -69,7 +69,7 @@ export default {
       const scale = training ? base.invertedScale(given.p) : 1;
       const parts = [make("b", {}, `${units.kept} of ${units.all}`), ` units stay (${text(units.mean, 1)} on average)`];
       if (edges.all) parts.push(", ", make("b", {}, `${edges.kept} of ${edges.all}`), ` edges (${text(edges.mean, 1)})`);
-      said(...parts, training ? `; what stays is multiplied by ${text(scale, 3)}.` : ": evaluation.");
+      said(...parts, training ? `; what the survivors send is multiplied by ${text(scale, 3)}.` : ": evaluation.");
     }
 
     function drawNetwork(sizes, row) {
