@@ -114,7 +114,7 @@ def test_a_link_keeps_its_state_and_no_link_breaks_it(browser, tmp_path, name):
     link = "&".join(f"{key}={str(value).lower()}" for key, value in last.items())
     page = opened(browser, path, link=f"#{name}:{link}")
     for control in controls:
-        if control["type"] == "choice" and not control.get("hidden"):
+        if control["type"] == "choice":
             pressed = page.get_by_role("group", name=control["label"], exact=True)
             found = pressed.locator("[aria-pressed=true]").get_attribute("data-value")
             assert found == last[control["key"]]
@@ -140,14 +140,180 @@ def test_print_leaves_the_controls_out(browser, tmp_path, name):
     page.close()
 
 
-@figures
-def test_it_can_be_shown_twice_in_one_page(browser, tmp_path, name):
-    path = written(tmp_path, name)
+def twice(folder: Path, name: str) -> Path:
+    """A file with a figure and its copy."""
+    path = written(folder, name)
     text = path.read_text("utf-8").replace("<p>Below.</p>", live(name)._repr_html_())
     path.write_text(text, "utf-8")
+    return path
+
+
+@figures
+def test_it_can_be_shown_twice_in_one_page(browser, tmp_path, name):
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto(twice(tmp_path, name).as_uri())
     page.locator("figure.live[data-live=on]").nth(1).wait_for()
+    page.close()
+
+
+def rates(page) -> list[str]:
+    """What the sliders of the rate are at, of each copy, after a frame."""
+    page.wait_for_timeout(60)
+    return [each.input_value() for each in page.get_by_role("slider", name="rate p").all()]
+
+
+@pytest.fixture
+def thinned(browser, tmp_path):
+    """A page with a figure, which keeps what is copied in `copied`."""
+    page = opened(browser, written(tmp_path, "thinned"))
+    page.evaluate("""() => Object.defineProperty(navigator, "clipboard", {
+      value: {writeText: async (text) => { window.copied = text; }}, configurable: true})""")
+    yield page
+    assert page.errors == []
+    page.close()
+
+
+def test_two_copies_keep_states_of_their_own(browser, tmp_path):
+    page = browser.new_page()
+    page.goto(twice(tmp_path, "thinned").as_uri())
+    page.locator("figure.live[data-live=on]").nth(1).wait_for()
+    for slider, key in zip(page.get_by_role("slider").all(), ("Home", "End"), strict=True):
+        slider.press(key)
+    assert rates(page) == ["0", "0.95"]
+    page.reload()
+    page.locator("figure.live[data-live=on]").nth(1).wait_for()
+    assert rates(page) == ["0", "0.95"]
+    page.get_by_role("button", name="Reset").first.click()
+    assert rates(page) == ["0.5", "0.95"]
+    page.close()
+
+
+def test_a_link_gives_the_state_that_it_was_copied_from_and_not_that_of_last_time(thinned):
+    link = thinned.get_by_role("button", name="Copy a link to this")
+    thinned.get_by_role("button", name="eval()").click()
+    link.click()
+    thinned.get_by_role("button", name="Copied").wait_for()
+    copied, address = thinned.evaluate("[window.copied, location.href]")
+    assert copied == f"{address}#thinned:mode=eval"
+    thinned.get_by_role("slider").press("Home")
+    link.wait_for()  # what was copied is no longer what is shown
+    assert rates(thinned) == ["0"]
+    thinned.goto("about:blank")
+    thinned.goto(copied)
+    thinned.locator(".live-said", has_text="9 of 9 units stay").wait_for()
+    assert rates(thinned) == ["0.5"]
+
+
+def test_a_link_stays_in_the_address_until_a_control_is_changed(thinned):
+    address = thinned.url
+    thinned.goto("about:blank")
+    thinned.goto(f"{address}#thinned:p=0.2&unknown=1")
+    assert rates(thinned) == ["0.2"]
+    assert thinned.url == f"{address}#thinned:p=0.2&unknown=1"
+    thinned.get_by_role("slider").press("Home")
+    assert thinned.url == address
+    thinned.reload()
+    assert rates(thinned) == ["0"]
+
+
+def test_where_nothing_may_be_copied_the_link_is_in_the_address(thinned):
+    thinned.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    address = thinned.url
+    thinned.get_by_role("slider").press("Home")
+    thinned.get_by_role("button", name="Copy a link to this").click()
+    thinned.get_by_role("button", name="It is in the address").wait_for()
+    assert thinned.url == f"{address}#thinned:p=0"
+
+
+def test_a_link_followed_in_the_page_begins_anew(thinned):
+    """A link to something else changes nothing; the link stays in the address."""
+    thinned.get_by_role("slider").press("Home")
+    thinned.evaluate("location.hash = '#ridge:p=0.9'")
+    assert rates(thinned) == ["0"]
+    thinned.evaluate("location.hash = '#thinned:mode=eval'")
+    thinned.locator(".live-said", has_text="9 of 9 units stay").wait_for()
+    assert rates(thinned) == ["0.5"]
+    assert thinned.url.endswith("#thinned:mode=eval")
+
+
+def test_a_link_followed_in_the_page_takes_guesses_away(browser, tmp_path):
+    page = opened(browser, written(tmp_path, "ridge"))
+    page.get_by_role("spinbutton").fill("30")
+    page.keyboard.press("Enter")
+    page.locator(".live-told", has_text="You said 30 %").wait_for()
+    page.evaluate("location.hash = '#ridge:p=0.2'")
+    page.locator(".live-said", has_text="At p = 0.20").wait_for()
+    assert (
+        page.locator(".live-told").inner_text()
+        == page.get_by_role("spinbutton").input_value()
+        == ""
+    )
+    page.close()
+
+
+def test_a_page_that_a_link_opens_shows_the_figure(browser, tmp_path):
+    path = written(tmp_path, "thinned")
+    text = path.read_text("utf-8").replace("<h1>", '<div style="height: 3000px"></div><h1>')
+    path.write_text(text, "utf-8")
+    page = opened(browser, path, link="#thinned:p=0.2")
+    assert page.locator("svg").first.evaluate("(svg) => svg.getBoundingClientRect().top") < 900
+    page.goto("about:blank")
+    page.goto(path.as_uri())
+    page.locator("figure.live[data-live=on]").wait_for()
+    assert page.evaluate("scrollY") == 0
+    page.close()
+
+
+def test_a_figure_that_is_gone_follows_no_link(thinned):
+    thinned.evaluate("""() => {
+      window.moved = 0;
+      Element.prototype.scrollIntoView = () => window.moved++;
+      const figure = document.querySelector("figure.live"), place = figure.parentNode;
+      figure.remove();
+      window.back = () => place.append(figure);
+    }""")
+    thinned.evaluate("location.hash = '#thinned:p=0.2'")
+    thinned.wait_for_timeout(60)
+    thinned.evaluate("back()")
+    thinned.evaluate("location.hash = '#thinned:p=0.3'")
+    thinned.wait_for_timeout(60)
+    assert thinned.evaluate("moved") == 0
+    assert rates(thinned) == ["0.5"]
+
+
+def test_the_status_is_silent_in_a_drag_and_then_tells_the_last_sentence(thinned):
+    """A reader of the screen would read each of thirty sentences."""
+    thinned.evaluate("""() => {
+      window.heard = [];
+      const status = document.querySelector(".live-heard");
+      new MutationObserver(() => window.heard.push(status.textContent))
+        .observe(status, {childList: true, characterData: true, subtree: true});
+    }""")
+    box = thinned.get_by_role("slider").bounding_box()
+    thinned.mouse.move(box["x"] + 2, box["y"] + box["height"] / 2)
+    thinned.mouse.down()
+    for k in range(20):
+        thinned.mouse.move(box["x"] + 2 + 4 * k, box["y"] + box["height"] / 2)
+        thinned.wait_for_timeout(40)
+    assert thinned.evaluate("heard") == []
+    thinned.mouse.up()
+    thinned.wait_for_timeout(700)
+    assert thinned.evaluate("heard") == [thinned.locator(".live-said").inner_text()]
+    assert not thinned.locator("output").count()  # which would be heard as well
+    assert thinned.locator(".live-heard").bounding_box()["width"] == 1
+
+
+def test_a_control_that_there_is_not_leaves_the_still_picture(browser, tmp_path):
+    page = browser.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(written(tmp_path, "thinned", rate=0.2).as_uri())
+    page.wait_for_timeout(300)
+    assert [each.split(": ")[-1] for each in errors] == [
+        "no control rate; there are p, step, example, mode, net"
+    ]
+    assert page.locator(".live-panel").first.is_visible()
+    assert page.locator("figure.live[data-live=on]").count() == 0
     page.close()
 
 

@@ -167,9 +167,54 @@ def test_a_guess_is_told_how_much_of_the_truth_the_band_holds(page):
     page.get_by_role("spinbutton").fill("95")
     page.keyboard.press("Enter")
     holds = within(sampled(0.1, 50))
-    page.locator(".live-told", has_text=f"It is {holds['beyond']:.0f} % at p = 0.1").wait_for()
+    page.locator(".live-told", has_text=f"It is {holds['beyond']:.0f} % with these 50").wait_for()
     wanted = "{:.0f} %, {:.0f} % and {:.0f} % of these".format(*holds.values())
     page.locator(".live-said", has_text=wanted).wait_for()
     assert page.get_by_role("checkbox").is_checked()
     page.get_by_role("button", name="Reset").click()
     page.locator(".live-told", has_text=re.compile("^$")).wait_for()
+
+
+def test_a_guess_at_once_is_told_of_what_is_asked_for_and_not_of_what_was(page):
+    """With a mask for each input the functions are drawn over several frames."""
+    page.evaluate("""() => {
+      document.querySelector("button[data-value=input]").click();
+      document.querySelector("input[type=number]").value = 50;
+      document.querySelector("button[type=submit]").click();
+    }""")
+    told = f"It is {within(own_masks(0.1, 50))['beyond']:.0f} % with these 50 passes at p = 0.1."
+    assert told in page.locator(".live-told").inner_text()
+    assert within(own_masks(0.1, 50))["beyond"] != within(sampled(0.1, 50))["beyond"]
+
+
+def test_of_one_pass_nothing_is_told_and_the_truth_stays_hidden(page):
+    page.get_by_role("slider", name="passes T").press("Home")
+    page.get_by_role("spinbutton").fill("50")
+    page.keyboard.press("Enter")
+    page.locator(".live-told", has_text="One pass has no band: take more.").wait_for()
+    assert not page.get_by_role("checkbox").is_checked()
+
+
+def test_while_functions_are_still_drawn_a_change_starts_no_second_chain(page):
+    """One frame is asked for by the figure at a time, and one by its controls."""
+    most = page.evaluate("""async () => {
+      const [ask, cancel] = [requestAnimationFrame.bind(window), cancelAnimationFrame.bind(window)];
+      const waiting = new Set();
+      window.requestAnimationFrame = (f) => {
+        const id = ask((now) => (waiting.delete(id), f(now)));
+        waiting.add(id);
+        return id;
+      };
+      window.cancelAnimationFrame = (id) => (waiting.delete(id), cancel(id));
+      const slider = document.querySelector("input[type=range]");
+      document.querySelector("button[data-value=input]").click();
+      let most = 0;
+      for (let k = 0; k < 8; k++) {
+        slider.value = 99 - k;
+        slider.dispatchEvent(new Event("input"));
+        await new Promise(ask);
+        most = Math.max(most, waiting.size);
+      }
+      return most;
+    }""")
+    assert most <= 2

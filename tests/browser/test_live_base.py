@@ -97,3 +97,19 @@ def test_numbers_have_a_true_minus_sign_and_no_minus_zero(evaluate):
     assert evaluate(None, "[-1.255, -0.001, 2].map((x) => base.text(x, 2))") == [
         "−1.25", "0.00", "2.00",
     ]  # fmt: skip
+
+
+def test_a_link_is_that_of_its_figure_or_none(evaluate):
+    links = ["#band:p=0.3&k=a%20b", "#band:", "#bands:p=0.3", "#band", ""]
+    found = evaluate(None, "given.map((link) => base.fromLink('band', link))", links)
+    assert found == [{"p": "0.3", "k": "a b"}, {}, None, None, None]
+
+
+def test_a_state_has_no_controls_but_its_own(evaluate):
+    control = {"key": "p", "type": "check", "value": False}
+    tried = """[{toString: 1}, {rate: 1}, {p: true}].map((each) => {
+      try { return base.state([given], each).get("p"); } catch (error) { return error.message; }
+    })"""
+    assert evaluate(None, tried, control) == [
+        "no control toString; there are p", "no control rate; there are p", True,
+    ]  # fmt: skip

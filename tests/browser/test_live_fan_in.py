@@ -153,7 +153,7 @@ def test_the_sentence_at_first_is_that_of_sixteen_like_inputs(page):
     c = float(re.search(r"At c = ([\d.]+) the chance of z < c", said).group(1))
     assert coins == pytest.approx(binom.cdf(round(0.8 * c) - 1, 16, 0.8), abs=5e-4)
     assert normal == pytest.approx(norm.cdf((c - 16) / 2), abs=5e-4)
-    assert said.endswith("As n grows it goes to 0.")
+    assert said.endswith("As n grows the gap goes to 0.")
 
 
 def test_the_gap_is_dragged_along_its_line(page):
@@ -185,6 +185,9 @@ def test_one_that_dominates_is_seen_to(page):
     assert variance == pytest.approx(noise_variance(0.2) * (a**2).sum(), abs=0.005)
     assert gap == pytest.approx(widest_gap(a, 0.2), abs=5e-4)
     assert 0.9 * gap < at_last < gap
+    assert said.endswith(
+        f"As n grows and the one keeps its 80 % the gap goes to {at_last:.3f}, not to 0."
+    )
     assert page.locator("path.lost").count() == 1
     page.get_by_role("slider", name="its share of the noise").press("Home")
     page.get_by_role("slider", name="fan-in n").press("Home")

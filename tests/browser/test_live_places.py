@@ -97,7 +97,7 @@ def test_what_it_says_falls_is_what_the_library_drops(page):
     page.get_by_role("checkbox", name="6 drop path").check()
     page.get_by_role("button", name="New draw").click()
     page.get_by_role("slider", name="rate p").fill("0.4")
-    page.locator("output", has_text="0.40").wait_for()
+    page.locator(".live-value", has_text="0.40").wait_for()
     page.wait_for_timeout(100)  # a frame
     found = {
         int(place): int(n) for n, place in re.findall(r"(\d+) of \d+[^;]*\((\d)\)", said(page))
@@ -121,6 +121,10 @@ def test_rows_sum_to_one_without_the_second_place_and_not_with_it(page, evaluate
     used = attention(*heads(rows(evaluate, (0.1, 0))[0]), 0.1, key=key).sum(1)
     assert sums() == pytest.approx(used.tolist(), abs=0.0051)
     assert all(abs(each - 1) > 0.05 for each in sums())
+    fell = int(
+        (attention(torch.zeros(T, 4), torch.zeros(T, 4), torch.eye(T), 0.1, key=key) == 0).sum()
+    )
+    assert f"{fell} of 36 weights, where a word does not hear one of the six (2)" in said(page)
     page.locator("g.p2").click()  # the circle is a switch
     page.locator(".live-said", has_text="With place 2 off").wait_for()
     assert not page.get_by_role("checkbox", name="2 attention weights").is_checked()
@@ -155,5 +159,5 @@ def test_a_guess_is_told_the_average_over_draws(page, evaluate):
     means = torch.stack(draws).mean(0)
     low, high = f"{means.min():.2f}", f"{means.max():.2f}"
     assert (
-        f"You said 0.90. At p = 0.10 the six averages lie from {low} to {high}" in told.inner_text()
+        f"You said 0.9. At p = 0.10 the six averages lie from {low} to {high}" in told.inner_text()
     )

@@ -114,7 +114,7 @@ def test_the_share_that_it_states_is_that_of_the_patients(evaluate):
 
 def test_at_first_the_two_agree(page):
     text = said(page)
-    assert text.startswith("At p = 0.50 both charge λ = p/q = 1.00")
+    assert text.startswith("At p = 0.50 both add λ = p/q = 1.00 for each")
     assert "0.000000 apart" in text
     assert f"both explain {explained(0, 0.5):.0f} %" in text
 
@@ -130,7 +130,7 @@ def test_the_rate_is_dragged_in_the_picture(page):
     page.mouse.down()
     page.mouse.move(middle, box["y"] + 90, steps=5)
     page.mouse.up()
-    assert f"At p = 0.20 both charge λ = p/q = {0.2 / 0.8:.2f}" in said(page)
+    assert f"At p = 0.20 both add λ = p/q = {0.2 / 0.8:.2f}" in said(page)
     assert f"both explain {explained(0, 0.2):.0f} %" in said(page)
     here = page.locator("line.here").bounding_box()
     assert here

@@ -115,12 +115,23 @@ def test_draws_are_added_one_by_one_or_chosen(page):
     shows(page, 0.5, 10)
 
 
+def test_a_link_has_the_draws_that_were_added_one_by_one(browser, tmp_path):
+    path = written(tmp_path, "scalings")
+    page = opened(browser, path, link="#scalings:draws=10&more=3")
+    shows(page, 0.5, 13)
+    page.goto(f"{path.as_uri()}#scalings:draws=1&more=3")  # in the page: hashchange
+    shows(page, 0.5, 4)
+    page.get_by_role("button", name="10", exact=True).click()
+    shows(page, 0.5, 10)
+    page.close()
+
+
 def test_only_vanillas_evaluation_moves_with_the_rate(page):
     slider = page.get_by_role("slider", name="rate p")
     slider.focus()
     for _ in range(7):
         page.keyboard.press("ArrowRight")
-    page.locator("output", has_text="0.85").wait_for()
+    page.locator(".live-value", has_text="0.85").wait_for()
     page.locator(".live-said", has_text="q = 0.15").wait_for()
     shows(page, 0.85, 100)
     assert row(page, "inverted", "sent") == H.tolist()
@@ -165,9 +176,12 @@ def test_a_guess_is_made_before_the_number_is_seen(page):
     told.wait_for()
     page.locator(".live-said", has_text=f"sent as {scale} or 0 by inverted").wait_for()
     shows(page, 0.8, 100)
+    assert "rate" not in told.inner_text()  # which may move again
     page.get_by_label("Guess first").fill("5")
     page.keyboard.press("Enter")
     page.locator(".live-told", has_text=f"Yes, {scale}.").wait_for()
+    page.get_by_role("button", name="Reset").click()
+    assert page.locator(".live-told").inner_text() == ""
 
 
 @pytest.mark.parametrize("width", [390, 760])

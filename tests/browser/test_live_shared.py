@@ -134,6 +134,7 @@ def test_its_sentence_and_its_dots_are_of_the_mask_drawn(page):
     for _ in range(3):
         page.get_by_role("button", name="New draw").click()
     page.get_by_role("button", name="example", exact=True).click()
+    page.get_by_label("show the std").check()
     page.locator(".live-said", has_text="2 coins, 108 elements each").wait_for()
     assert kept_of(page) == library("example", 0.35, 3).sum()
     assert f"{exact('example', 0.35)[1] ** 0.5:.3f}" in page.locator(".live-said").inner_text()
@@ -145,7 +146,7 @@ def test_its_sentence_and_its_dots_are_of_the_mask_drawn(page):
         assert (dot - left) / (right - left) == pytest.approx(share, abs=0.001)
 
 
-def test_an_element_is_picked_by_dragging_and_pointing(page):
+def test_an_element_is_picked_by_a_click_and_pointing(page):
     box = page.locator(".live-panel").first.bounding_box()
     unit = box["width"] / 320
 
@@ -153,9 +154,8 @@ def test_an_element_is_picked_by_dragging_and_pointing(page):
         page.mouse.move(box["x"] + x * unit, box["y"] + y * unit)
 
     slider = page.get_by_role("slider", name="element")
-    to(22 + 7, 24 + 7)
-    page.mouse.down()
     to(22 + 102 + 3 * 15 + 7, 24 + 106 + 2 * 15 + 7)
+    page.mouse.down()
     page.mouse.up()
     page.locator(".live-panel text", has_text="x[1, 1, 2, 3]").wait_for()
     assert slider.get_attribute("aria-valuetext") == "1,1,2,3"
@@ -167,17 +167,23 @@ def test_an_element_is_picked_by_dragging_and_pointing(page):
 
 def test_a_click_on_a_strip_chooses_it(page):
     page.locator(".live-panel").nth(1).get_by_text("batch").click()
-    page.locator(".live-said", has_text="1 coin, 216 elements").wait_for()
+    page.locator(".live-said", has_text="the whole batch: 1 coin. This").wait_for()
     assert kept_of(page) in (0, 216)
 
 
 @pytest.mark.parametrize("who", ["channel", "block"])
-def test_a_guess_is_told_how_loud_it_is(page, who):
+def test_a_guess_is_told_how_loud_it_is_and_no_sooner(page, who):
     page.get_by_role("button", name=who, exact=True).click()
     times = exact(who, 0.35)[1] / exact("element", 0.35)[1]
-    told = page.locator(".live-told")
-    assert told.inner_text() == ""
+    told, std = page.locator(".live-told"), f"{exact(who, 0.35)[1] ** 0.5:.3f}"
+    page.locator(".live-panel text[font-weight='650']", has_text=who).wait_for()
+    before = page.locator(".live").text_content()
+    for answer in (std, "std", f"{times:.0f} elements", f"{times:.0f} times"):
+        assert answer not in before.replace("show the std", "")
     page.get_by_role("spinbutton").fill("6")
     page.get_by_role("button", name="That is my guess").click()
     shown = f"{times:.0f}" if who == "channel" else f"{times:.1f}"
     assert f"You said 6 times. By {who} it is {shown} times" in told.inner_text()
+    page.locator(".live-said", has_text=f"standard deviation {std}").wait_for()
+    assert page.get_by_label("show the std").is_checked()
+    assert page.locator(".live-panel").nth(1).get_by_text(std, exact=True).count() == 1

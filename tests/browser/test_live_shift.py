@@ -135,8 +135,16 @@ def test_a_drag_over_the_curves_sets_the_rate(page):
         page.mouse.move(x, box["y"] + box["height"] / 2)
         page.mouse.down()
     page.mouse.up()
-    page.locator("output", has_text="0.20").wait_for()
+    page.locator(".live-value", has_text="0.20").wait_for()
     said(page, 1 / direct(0.2, 1), direct(0.2, 1))
+
+
+def test_after_it_units_drop_only_where_the_rate_is_not_zero(page):
+    page.get_by_role("button", name="after it").click()
+    page.locator(".live-said", has_text="Units drop above it all the same").wait_for()
+    page.get_by_role("slider", name="rate p").press("Home")
+    page.locator(".live-said", has_text="stores 1.00 and meets 1.00.").wait_for()
+    assert "drop" not in page.locator(".live-said").inner_text()
 
 
 def test_a_mean_makes_it_worse_by_the_keys(page):

@@ -208,7 +208,7 @@ def test_new_weights_and_their_strength_by_the_keys(page, browser):
     slider.focus()
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
-    page.locator("output", has_text="1.00").wait_for()
+    page.locator(".live-value", has_text="1.00").wait_for()
     page.wait_for_timeout(100)  # a frame
     wanted = counted(made(evaluator(browser), strength=1, draw=1), 0.5)
     assert said(page)[1] == pytest.approx(

@@ -65,9 +65,9 @@ def test_a_slider_moves_by_the_keys(page):
     slider.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    page.locator("output", has_text="0.65").wait_for()
+    page.locator(".live-value", has_text="0.65").wait_for()
     assert slider.get_attribute("aria-valuetext") == "0.65"
-    page.locator(".live-said", has_text="multiplied by 2.857").wait_for()
+    page.locator(".live-said", has_text="what the survivors send is multiplied by 2.857").wait_for()
 
 
 def test_another_example_has_another_mask(page):

@@ -57,7 +57,8 @@ def live(name: str, **state: Any) -> Live:
 
     It works in a page that is opened from disk, in JupyterLab and in VS Code. `state` sets its
     controls by their keys (numbers, words, truth values). Raises ValueError where there is no
-    such figure, and TypeError where a value is of another kind.
+    such figure, and TypeError where a value is of another kind. A control that there is not leaves
+    the still picture, and an error in the console.
 
     >>> live("thinned", p=0.25)
     live('thinned', p=0.25)

@@ -93,7 +93,7 @@ export function coin(base, { seed, number }) {
 }
 
 const TOP = 27, CELL = 13, HIGH = 15, ACROSS = 2, LABEL = 15; // of the grid, in pixels
-const QUESTION = { split: "columns4", stream: "rank", layout: "row", last: false, p: 0.5 };
+const QUESTION = { split: "columns4", stream: "rank", layout: "row", last: false, p: 0.05 };
 
 export default {
   render({ model, el, base }) {
@@ -108,18 +108,16 @@ export default {
       panel.svg.addEventListener("pointermove", (event) => event.buttons && pick(event));
       return { panel, byNumber };
     });
-    const said = make("p", { class: "live-said", role: "status", style: "min-height: clamp(4.2em, 20em - 40vw, 7em)" });
-    el.append(said);
-    const asked = base.predict(el, {
-      question: `Columns over four devices, seed + rank, p = 0.5. By turn, how many of ${ALL} bits will differ?`,
+    const said = base.sentence(el, "min-height: clamp(4.2em, 20em - 40vw, 7em)");
+    base.predict(el, {
+      question:
+        `Columns over four devices, seed + rank, p = ${QUESTION.p}. ` +
+        `By turn, how many of ${ALL} bits will differ?`,
       min: 0, max: ALL, step: 1,
-      truth: () => differing(draw(base, plan(QUESTION, false), 0.5), alone(base, 0.5)),
-      told: (guess, truth) =>
-        `You said ${guess}, it is ${truth}. At p = 0.5 a new coin falls like the old one half of the time, ` +
-        "so about half of the bits differ, as with any other seed. By number it is 0.",
+      truth: () => differing(draw(base, plan(QUESTION, false), QUESTION.p), alone(base, QUESTION.p)),
+      told: (guess, truth) => `You said ${guess}, it is ${truth}. Exercise 16.5 asks why. By number it is 0.`,
       done: () => Object.entries(QUESTION).forEach(([key, value]) => model.set(key, value)),
     });
-    base.onReset(asked.clear);
 
     const given = () => Object.fromEntries(controls.map(({ key }) => [key, model.get(key)]));
     const corner = (part) => {
@@ -161,7 +159,7 @@ export default {
         make("b", {}, `${differ} of ${ALL}`), ` bits differ${from}${devices > 1 ? `, and ${have(masks)}` : ""}. `,
       ];
       const [number, turn] = [sentence(found[0], " from what one device draws row by row"), sentence(found[1], "")];
-      said.replaceChildren("By number ", ...number, "By turn ", ...turn);
+      said("By number ", ...number, "By turn ", ...turn);
     }
 
     function picture({ plot }, byNumber, state, planned, kept, reference, differ) {

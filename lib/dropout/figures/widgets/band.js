@@ -131,8 +131,7 @@ export default {
     const { make, text } = base;
     const left = base.panel(el, { height: 262, label: "Functions of one network, their mean and band, and the data" });
     const right = base.panel(el, { height: 262, label: "The spread of the functions at each input" });
-    const said = make("p", { class: "live-said", role: "status", style: "min-height: 4.2em" });
-    el.append(said);
+    const said = base.sentence(el, "min-height: 4.2em");
 
     const x = base.linear([-1.8, 1.7], [32, 314]);
     const y = base.linear([-2.5, 3.5], [BOTTOM, TOP]);
@@ -150,10 +149,12 @@ export default {
     base.axes(left, x, y, { xLabel: "x (shaded: no data)", yLabel: "y", xTicks, yTicks: [-2, -1, 0, 1, 2, 3] });
     base.axes(right, x, s, { xLabel: "x", yLabel: "spread (sd)", xTicks, yTicks: 5 });
 
-    let net, hidden, drawn, lines, key, done, found;
-    function draw() {
-      const [T, p, step] = ["T", "p", "step"].map(model.get);
-      const own = model.get("masks") === "input";
+    let net, hidden, drawn, lines, key, done, frame;
+    const asked = () => ({ T: model.get("T"), own: model.get("masks") === "input" });
+
+    /* The functions that are asked for, or so many more of them; whether these are all. */
+    function sampled(most) {
+      const [{ T, own }, p, step] = [asked(), model.get("p"), model.get("step")];
       if (key !== `${p} ${step} ${own}`) {
         key = `${p} ${step} ${own}`;
         net = network(p);
@@ -162,14 +163,23 @@ export default {
         lines = [];
         done = 0;
       }
-      const to = Math.max(done, own ? Math.min(T, done + 8) : T); // so many coins are drawn over several frames
+      const to = Math.max(done, Math.min(T, done + most));
       drawn.set(functions(base, net, hidden, { p: Number(p), step, own }, done, to), done * GRID.length);
       done = to;
       for (let t = lines.length; t < Math.min(done, DRAWN); t++) {
         lines.push(line((k) => y(drawn[t * GRID.length + k])).join(""));
       }
-      if (done < T) return requestAnimationFrame(draw);
-      found = summary(drawn, T);
+      return done >= T;
+    }
+
+    function draw() {
+      const { T, own } = asked();
+      cancelAnimationFrame(frame);
+      if (!sampled(own ? 8 : T)) { // so many coins are drawn over several frames
+        frame = requestAnimationFrame(draw);
+        return;
+      }
+      const found = summary(drawn, T);
       showFunctions(found, T, own);
       showSpread(found, T);
       say(found, T, own);
@@ -226,21 +236,24 @@ export default {
         parts.push(` The truth lies in the band at ${data}, ${hole} and ${beyond} of these inputs; `);
         parts.push(`the mean is off by ${off[0]}, ${off[1]} and ${off[2]}.`);
       }
-      said.replaceChildren(...parts);
+      said(...parts);
     }
 
-    const guess = base.predict(el, {
+    base.predict(el, {
       question:
-        "The truth goes on as a sine. Beyond the data, at how many per cent of the inputs is it within the band?",
+        "The truth goes on as a sine. Beyond the data, at how many per cent of the inputs does this band hold it?",
       min: 0, max: 100, step: 1,
-      truth: () => 100 * found.by.beyond.within,
-      told: (percent, within) =>
-        model.get("T") === 1
-          ? "One pass has no band: ask for more."
-          : `You said ${percent} %. It is ${text(within, 0)} % at p = ${model.get("p")}.`,
-      done: () => model.set("truth", true),
+      truth() {
+        const { T } = asked();
+        sampled(T);
+        return { T, within: 100 * summary(drawn, T).by.beyond.within };
+      },
+      told: (guess, { T, within }) =>
+        T === 1
+          ? "One pass has no band: take more."
+          : `You said ${guess} %. It is ${text(within, 0)} % with these ${T} passes at p = ${model.get("p")}.`,
+      done: () => asked().T > 1 && model.set("truth", true),
     });
-    base.onReset(guess.clear);
 
     model.on("change", draw);
     draw();

@@ -5,8 +5,12 @@
      {key, label, type: "choice", options: {value: text}, value} a few buttons, one pressed
      {key, label, type: "check", value}                          on or off
      {key, label, type: "count", value}                          a button that adds one
-   and `about`, {title, words}; its render is given a model of their values, an element to draw in
-   and this module. */
+   and `about`, {title, words}; its render is given a model of their values (get, set, on), an element
+   to draw in and `base`, which has
+     philox4x32, words, lanes, threshold, keepMask, invertedScale, normals, uniforms: coins and numbers
+     text, make, path, linear, ticks, panel, axes, drag, sentence: words and pictures
+     predict: a question
+     onReset(f): what is called when the figure begins anew, by Reset or by a link */
 
 /* ---- coins: dropout.mask, in JavaScript ------------------------------------------------------ */
 
@@ -157,8 +161,8 @@ export function ticks(low, high, about = 5) {
 /* A panel: an SVG that is as wide as its place, at most 420 pixels, with room for axes.
 
    Panels stand side by side where there is room and one above the other on a phone, so a panel is
-   drawn for a width of 320 and its letters stay legible. Gives {svg, plot, width, height, at}:
-   `plot` is a group to draw in that axes leave alone; `at(event)` is where a pointer is. */
+   drawn for a width of 320 and its letters stay legible. Gives {svg, plot, axes, width, height, at}:
+   `plot` is a group to draw in, `axes` one that belongs to axes; `at(event)` is where a pointer is. */
 export function panel(el, { width = 320, height = 240, label, className = "" }) {
   const plot = make("g");
   const axes = make("g", { class: "live-axes" });
@@ -217,10 +221,24 @@ export function drag(panel, move) {
   });
 }
 
+/* The sentence of a figure: what it is called with is seen at once, and heard after half a second at rest. */
+export function sentence(el, style) {
+  const seen = make("p", { class: "live-said", style });
+  const heard = make("span", { class: "live-heard", role: "status" });
+  el.append(seen, heard);
+  let rest;
+  return (...parts) => {
+    const changes = seen.hasChildNodes(); // the first is no news
+    seen.replaceChildren(...parts);
+    clearTimeout(rest);
+    if (changes) rest = setTimeout(() => (heard.textContent = seen.textContent), 500);
+  };
+}
+
 /* A question whose answer the reader commits to before it is shown.
 
    The answer, `truth()`, is asked for at the press of the button; then `told(guess, truth)` says
-   how far apart they are, and `done` is called. */
+   how far apart they are, and `done` is called. Gives a function that takes guess and answer away. */
 export function predict(el, { question, min, max, step, truth, told, done = () => {} }) {
   const field = make("input", { type: "number", min, max, step, inputmode: "decimal" });
   const label = make("label", {}, make("span", {}, question), " ", field);
@@ -238,7 +256,7 @@ export function predict(el, { question, min, max, step, truth, told, done = () =
     done();
   });
   el.append(form);
-  return { form, clear: () => ((answer.textContent = ""), (field.value = "")) };
+  return () => (answer.textContent = field.value = "");
 }
 
 /* ---- state ----------------------------------------------------------------------------------- */
@@ -259,15 +277,22 @@ export function allowed(control, value) {
 
 /* The values of controls, in anywidget's form: get, set, on. Each is one that its control allows. */
 export function state(controls, given = {}) {
-  const defaults = Object.fromEntries(controls.map((control) => [control.key, allowed(control, given[control.key] ?? control.value)]));
+  const by = new Map(controls.map((control) => [control.key, control]));
+  const known = (key) => {
+    if (!by.has(key)) throw new Error(`no control ${key}; there are ${[...by.keys()].join(", ")}`);
+    return by.get(key);
+  };
+  Object.keys(given).forEach(known);
+  const defaults = Object.fromEntries(
+    controls.map((control) => [control.key, allowed(control, given[control.key] ?? control.value)]),
+  );
   const values = { ...defaults };
   const listeners = [];
-  const by = Object.fromEntries(controls.map((control) => [control.key, control]));
   const model = {
     get: (key) => values[key],
+    has: (key) => by.has(key),
     set(key, value) {
-      if (!by[key]) throw new Error(`no control ${key}`);
-      const next = allowed(by[key], value);
+      const next = allowed(known(key), value);
       if (next === values[key]) return;
       values[key] = next;
       for (const listener of listeners) listener(key);
@@ -279,9 +304,9 @@ export function state(controls, given = {}) {
   return model;
 }
 
-/* What a link says of a figure: #name:p=0.3&seed=4. */
+/* What a link says of a figure, #name:p=0.3&seed=4, or null where it is not this figure's. */
 export function fromLink(name, hash) {
-  if (!hash.startsWith(`#${name}:`)) return {};
+  if (!hash.startsWith(`#${name}:`)) return null;
   return Object.fromEntries(new URLSearchParams(hash.slice(name.length + 2)));
 }
 
@@ -292,15 +317,15 @@ function built(control, model) {
   if (type === "range") {
     const show = control.show ?? ((value) => text(value, places(control.step)));
     const input = make("input", { type: "range", min: control.min, max: control.max, step: control.step });
-    const said = make("output");
+    const shown = make("span", { class: "live-value", "aria-hidden": "true" });
     input.addEventListener("input", () => model.set(key, input.valueAsNumber));
     const update = () => {
       input.value = model.get(key);
       input.setAttribute("value", model.get(key));
       input.setAttribute("aria-valuetext", show(model.get(key)));
-      said.textContent = show(model.get(key));
+      shown.textContent = show(model.get(key));
     };
-    return [make("label", { class: "live-range" }, make("span", {}, control.label), input, said), update];
+    return [make("label", { class: "live-range" }, make("span", {}, control.label), input, shown), update];
   }
   if (type === "check") {
     const input = make("input", { type: "checkbox" });
@@ -336,42 +361,43 @@ const stored = (key) => {
   }
 };
 
-/* Put a figure in the place of its still picture, in the state of the link, of last time or of the cell. */
+const COPY = "Copy a link to this";
+
+/* Put a figure in the place of its still picture, in the state of the link, or of last time, or of the cell. */
 export async function mount(id, figure, given = {}) {
-  const root = await found(id);
+  const [root, copy] = await found(id);
   const name = id.split("-")[1];
-  const key = `${id}:${location.pathname}`;
+  const key = `${id}:${copy}:${location.pathname}`;
   const { controls, about } = figure;
   const model = state(controls, given);
+  const put = (values) =>
+    Object.entries(values).forEach(([each, value]) => model.has(each) && model.set(each, value));
   const linked = fromLink(name, location.hash);
-  for (const [each, value] of Object.entries({ ...stored(key), ...linked })) {
-    if (controls.some((control) => control.key === each)) model.set(each, value);
-  }
+  put(linked ?? stored(key));
+
   const body = root.querySelector(".live-body").cloneNode(false);
-  const title = make("figcaption", { class: "live-title" }, about.title);
-  const words = make("p", { class: "live-words" }, about.words);
   const stage = make("div", { class: "live-stage" });
-  const parts = controls.filter((control) => !control.hidden).map((control) => built(control, model));
+  const parts = controls.map((control) => built(control, model));
   const reset = make("button", { type: "button", class: "live-plain" }, "Reset");
-  const link = make("button", { type: "button", class: "live-plain" }, "Copy a link to this");
-  const ends = make("div", { class: "live-ends" }, reset, link);
-  const panel = make("form", { class: "live-controls", "aria-label": about.title },
-    ...parts.map(([node]) => node), ends);
-  panel.addEventListener("submit", (event) => event.preventDefault());
-  body.append(title, words, stage, panel);
+  const link = make("button", { type: "button", class: "live-plain" }, COPY);
+  const form = make("form", { class: "live-controls", "aria-label": about.title },
+    ...parts.map(([node]) => node), make("div", { class: "live-ends" }, reset, link));
+  form.addEventListener("submit", (event) => event.preventDefault());
+  body.append(
+    make("p", { class: "live-title" }, about.title), make("p", { class: "live-words" }, about.words), stage, form,
+  );
   const update = () => parts.forEach(([, each]) => each());
   update();
 
   const listeners = [];
-  let asked = false;
-  const shared = {
-    get: model.get,
-    set: model.set,
-    on: (_, listener) => listeners.push(listener),
-    reset: model.reset,
-  };
+  const resets = [];
+  let asked = false; // for a frame
+  let following = false; // a link: it stays in the address until a control is changed
   model.on("change", () => {
     update();
+    link.textContent = COPY;
+    const stale = !following && fromLink(name, location.hash);
+    if (stale) history.replaceState(null, "", location.pathname + location.search);
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => {
@@ -386,37 +412,57 @@ export async function mount(id, figure, given = {}) {
       }
     });
   });
-  const resets = [];
-  reset.addEventListener("click", () => {
+  const begin = (values = {}) => {
     model.reset();
+    put(values);
     resets.forEach((each) => each());
-  });
+  };
+  reset.addEventListener("click", () => begin());
   link.addEventListener("click", async () => {
-    const hash = `#${name}:${new URLSearchParams(model.changed())}`;
-    history.replaceState(null, "", hash);
-    let copied = true;
+    const there = new URL(location.href);
+    there.hash = `${name}:${new URLSearchParams(model.changed())}`;
     try {
-      await navigator.clipboard.writeText(location.href);
+      await navigator.clipboard.writeText(there.href);
+      link.textContent = "Copied";
     } catch {
-      copied = false; // not allowed here: it stands in the address
+      history.replaceState(null, "", there.hash); // not allowed to copy here
+      link.textContent = "It is in the address";
     }
-    link.textContent = copied ? "Copied" : "It is in the address";
   });
-  figure.default.render({ model: shared, el: stage, base: { ...api, onReset: (each) => resets.push(each) } });
+  figure.default.render({
+    model: { get: model.get, set: model.set, on: (_, listener) => listeners.push(listener) },
+    el: stage,
+    base: {
+      ...api,
+      predict: (...question) => resets.push(predict(...question)),
+      onReset: (each) => resets.push(each),
+    },
+  });
   root.querySelector(".live-body").replaceWith(body);
+  root.setAttribute("aria-label", about.title);
   root.dataset.live = "on";
-  addEventListener("hashchange", () => {
-    for (const [each, value] of Object.entries(fromLink(name, location.hash))) {
-      if (controls.some((control) => control.key === each)) model.set(each, value);
-    }
+  const show = () => root.scrollIntoView({ block: "center" });
+  if (linked) show();
+  addEventListener("hashchange", function follow() {
+    if (!root.isConnected) return removeEventListener("hashchange", follow);
+    const values = fromLink(name, location.hash);
+    if (!values) return;
+    following = true;
+    begin(values);
+    following = false;
+    show();
   });
 }
 
-/* The element of a figure: in some programs a script runs before its picture is there. */
+/* The element of a figure, and which of its copies it is: in some programs a script runs before it is there. */
 async function found(id) {
   for (let k = 0; k < 100; k++) {
-    const waiting = [...document.querySelectorAll(`[id="${id}"]`)].find((root) => !root.dataset.live);
-    if (waiting) return waiting;
+    const copies = [...document.querySelectorAll(`[id="${id}"]`)];
+    const copy = copies.findIndex((root) => !root.dataset.live);
+    if (copy >= 0) {
+      copies[copy].dataset.live = "coming"; // it is taken
+      return [copies[copy], copy];
+    }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`no element ${id}`);
@@ -424,5 +470,5 @@ async function found(id) {
 
 const api = {
   philox4x32, words, lanes, threshold, keepMask, invertedScale, normals, uniforms,
-  text, make, path, linear, ticks, panel, axes, drag, predict,
+  text, make, path, linear, ticks, panel, axes, drag, sentence,
 };

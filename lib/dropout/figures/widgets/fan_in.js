@@ -116,10 +116,7 @@ export default {
     const { make, text } = base;
     const bars = base.panel(el, { height: 256, label: "The law of the sum under coins, and under normal numbers" });
     const lines = base.panel(el, { height: 256, label: "The largest gap between the two, by fan-in" });
-    const said = make("p", {
-      class: "live-said", role: "status", style: "min-height: clamp(4.2em, 4.2em + 34rem - 100vw, 8.4em)",
-    });
-    el.append(said);
+    const said = base.sentence(el, "min-height: clamp(5.6em, 5.6em + 34rem - 100vw, 9.8em)");
     const x = base.linear([-5, 5], [30, 316]), y = base.linear([0, 1], [212, 40]);
     const across = base.linear([0, 10], [36, 254]), up = base.linear([0, 0.55], [212, 40]);
     const bell = base.path(Array.from({ length: 101 }, (_, k) => {
@@ -145,13 +142,14 @@ export default {
       const many = (count) => `${count} input${plural(count)} of 1`;
       const percent = `${Math.round(100 * share)} %`;
       const short = one && n > 1 && n * share < 1 - 1e-9 ? ` (for one to bring only ${percent}, n must be larger)` : "";
-      said.replaceChildren(
+      said(
         a === 1 ? many(n) + short : `${many(n - 1)} and one of ${text(a, 1)}`,
         `. Under either noise the sum z has mean ${text(sum.mean, a === 1 ? 0 : 1)} and variance `,
         make("b", {}, text(sum.variance, 2)),
         `. At c = ${text(widest.c, 2)} the chance of z ${widest.within ? "≤" : "<"} c is `,
         make("b", {}, text(widest.coins, 3)), " with coins and ", make("b", {}, text(widest.normal, 3)),
-        " with normal numbers: the widest gap, ", make("b", {}, text(widest.gap, 3)), ". As n grows it goes to ",
+        " with normal numbers: the widest gap, ", make("b", {}, text(widest.gap, 3)), ". As n grows ",
+        one ? `and the one keeps its ${percent} ` : "", "the gap goes to ",
         one ? make("b", {}, text(limit(p, share), 3)) : "0", one ? ", not to 0." : ".",
       );
     }

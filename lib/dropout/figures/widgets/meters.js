@@ -155,9 +155,14 @@ export function meter(k, name) {
   return { value: mean(sets) / 1e4, mean: mean(sets) / mean(plain), sets: sets.map((each) => each / mean(plain)) };
 }
 
-/* What has become of the gain, in words. */
-export function verdict(share) {
-  return share < 0.9 ? "the gain stays" : share < 1 ? "the gain shrinks" : "the gain is gone";
+/* What has become of the gain, in words: of a share of the loss and its standard error. */
+export function verdict(share, error) {
+  if (Math.abs(share - 1) < error) return "no gain that shows";
+  if (share < 0.9) return "the gain stays";
+  if (share > 1) return "the gain is gone";
+  const whole = gain("dropout");
+  const within = share - whole.mean < whole.error;
+  return within ? "the gain is smaller, within the error of dropout's" : "the gain shrinks";
 }
 
 export default {
@@ -166,16 +171,15 @@ export default {
     const left = base.panel(el, { height: 288, label: "The test loss as a share of that without dropout" });
     const right = base.panel(el, { height: 288, label: "Four meters as shares of what they show without dropout" });
     const tall = "min-height: clamp(5.7em, 24em - 40vw, 12em)"; // of the longest sentence, on a phone too
-    const said = make("p", { class: "live-said", role: "status", style: tall });
-    el.append(said);
-    const asked = base.predict(el, {
+    const said = base.sentence(el, tall);
+    base.predict(el, {
       question:
         "With formula R no coin is tossed, and the gain stays. How strongly do two units interact then, as a share " +
-        "of without dropout?",
+        "of that without dropout?",
       min: 0, max: 2, step: 0.01,
       truth: () => meter(1, "formula").mean,
       told: (guess, truth) =>
-        `You said ${text(guess)}, it is ${text(truth)}, where dropout has ${text(meter(1, "dropout").mean)}: ` +
+        `You said ${guess}, it is ${text(truth)}, where dropout has ${text(meter(1, "dropout").mean)}: ` +
         "the formula has the gain with nearly the old interaction.",
       done: () => model.set("way", "formula"),
     });
@@ -183,7 +187,6 @@ export default {
     const tried = new Set(); // a way's marks stay once it has been chosen
     base.onReset(() => {
       tried.clear();
-      asked.clear();
       update();
     });
 
@@ -199,14 +202,15 @@ export default {
       if (ways[k]) model.set("way", ways[k]);
     });
 
-    const words = (x, y, said, attributes) => make("text", { x, y, ...attributes }, said);
+    const words = (x, y, what, look) => make("text", { x, y, ...look }, what);
     const stroke = (d, colour, width = 1) => make("path", { d, stroke: colour, "stroke-width": width, fill: "none" });
     const box = (x, y, width, height, colour, more) => make("rect", { x, y, width, height, fill: colour, ...more });
     const outline = { fill: "none", stroke: "var(--ink)", "stroke-width": 1.5 };
     const ring = (x, y, r) => make("circle", { cx: x, cy: y, r, ...outline });
     const gone = (name) => gain(name).mean > 1;
     const colour = (name) => (gone(name) ? "var(--c-vermillion)" : "var(--c-blue)");
-    const called = (way, size) => (way === "fixed" || way === "changing" ? `${size} ` : "") + WAYS[way].name;
+    const shared = (way) => way === "fixed" || way === "changing";
+    const called = (way, size) => WAYS[way].name + (shared(way) ? `, ${size}` : "");
 
     /* An arm's mark: a disc, or a cross where the gain is gone. */
     function mark(x, y, name, r, of, paint = colour(name)) {
@@ -293,15 +297,15 @@ export default {
     function say(way, size) {
       const name = arm(way, size);
       const { mean: middle, error, loss } = gain(name);
-      const became = { dropout: "this is the gain", decay: "a gain too" }[way] ?? verdict(middle);
+      const became = { dropout: "this is the gain", decay: "a gain too" }[way] ?? verdict(middle, error);
       const shares = METERS.map((_, k) => text(meter(k, name).mean));
-      said.replaceChildren(
-        make("b", {}, `${called(way, size)}. `),
+      said(
+        make("b", {}, `${called(way, size)}${shared(way) ? " on a coin" : ""}. `),
         `${WAYS[way].does} Test loss ${text(loss, 3)} nats: `,
         ...(way === "none"
           ? ["all shares are of this."]
           : [make("b", {}, `${text(middle)} ± ${text(error)}`), ` of that without dropout is left; ${became}.`]),
-        ` The meters, as shares of without dropout: ${shares.slice(0, 3).join(", ")} and ${shares[3]}.`,
+        ` The meters, as shares of those without dropout: ${shares.slice(0, 3).join(", ")} and ${shares[3]}.`,
       );
     }
 

@@ -3,8 +3,9 @@
 export const about = {
   title: "Coins fall on a block's branches, and attention rows stop summing to 1",
   words:
-    "It begins as nn.TransformerEncoderLayer does: places 2 to 5, p = 0.1. Switch places on and off, below or by " +
-    "their circles, raise p, and see what falls with each mask. No place in a block is on the residual path.",
+    "It begins with the defaults of nn.TransformerEncoderLayer, places 2 to 5 and p = 0.1, in a block whose norms " +
+    "come first. Switch places on and off, below or by their circles, raise p, and see what falls with each mask. " +
+    "No place in a block is on the residual path.",
 };
 
 const WORDS = ["the", "dog", "saw", "the", "cat", "run"];
@@ -79,8 +80,7 @@ export default {
     const block = base.panel(el, { height: 322, label: "A transformer block, its places for dropout, their masks" });
     const rows = base.panel(el, { height: 322, label: "Rows of attention weights before and after dropout" });
     const height = "min-height: max(4.2em, (760px - 100vw) * 0.5)";
-    const said = make("p", { class: "live-said", role: "status", style: height });
-    el.append(said);
+    const said = base.sentence(el, height);
     const before = weights(base);
     const on = (place) => model.get(`on${place}`);
 
@@ -98,14 +98,14 @@ export default {
       const branches = ["the attention branch", "the feed-forward branch"].filter((_, k) => !kept[6][k]).join(" and ");
       const what = {
         1: `${fell[1]} of 48 numbers of the words`,
-        2: `${fell[2]} of 36 weights, each of which hides one word from another`,
+        2: `${fell[2]} of 36 weights, where a word does not hear one of the six`,
         3: `${fell[3]} of 48 numbers that attention adds`,
         4: `${fell[4]} of 96 inner units, each of one word`,
         5: `${fell[5]} of 48 numbers that the feed-forward layer adds`,
         6: branches ? `${branches}, for the whole sequence` : "no branch",
       };
       const list = Object.keys(SHAPES).filter(on).map((place) => `${what[place]} (${place})`);
-      said.replaceChildren(
+      said(
         on(2) ? "The rows sum to " : "With place 2 off the rows sum to ",
         make("b", {}, used.sums.map((sum) => text(sum)).join(", ")),
         list.length ? `. Dropped: ${list.join("; ")}.` : ". Nothing is dropped.",
@@ -209,17 +209,16 @@ export default {
       base.axes(rows, x, base.linear([0, 1], [280, 280]), { xLabel: "sum of the weights in a row", yTicks: [] });
     }
 
-    const guess = base.predict(el, {
+    base.predict(el, {
       question: "Average the sums after dropout, row by row, over 1,000 draws. About what comes out?",
       min: 0, max: 10, step: 0.01,
       truth: () => ({ p: model.get("p"), means: averages(base, before, model.get("p"), 1000) }),
       told(number, { p, means }) {
         const [low, high] = [Math.min(...means), Math.max(...means)].map((each) => text(each));
         const over = "over all masks each is 1 exactly";
-        return `You said ${text(number)}. At p = ${text(p)} the six averages lie from ${low} to ${high}; ${over}.`;
+        return `You said ${number}. At p = ${text(p)} the six averages lie from ${low} to ${high}; ${over}.`;
       },
     });
-    base.onReset(guess.clear);
     model.on("change", draw);
     draw();
   },

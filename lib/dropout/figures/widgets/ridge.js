@@ -1,10 +1,11 @@
 /* The ridge path: the least expected loss under dropout on the inputs of a linear model (chapter 07). */
 
 export const about = {
-  title: "Dropout on the centred inputs of a linear model is ridge regression",
+  title: "With squared loss, dropout on centred inputs is, on average, ridge regression",
   words:
-    "Ten measurements of 442 diabetics, of standard deviation 1, predict how far the disease has come. Lines: ridge " +
-    "regression. Circles: least expected squared loss under dropout. Move p, then the centre (100 %: as measured).",
+    "Ten measurements of 442 diabetics, each scaled to standard deviation 1, predict how far the disease has " +
+    "progressed. Lines: ridge regression. Circles: least expected squared loss under dropout. Move p, then move the " +
+    "features off centre (100 %: as measured).",
 };
 
 export const controls = [
@@ -123,10 +124,7 @@ export default {
     const { make, text } = base;
     const paths = base.panel(el, { height: 270, label: "The ten weights by drop rate, ridge and dropout" });
     const rows = base.panel(el, { height: 270, label: "The ten weights at this rate, and what dropout charges each" });
-    const said = make("p", {
-      class: "live-said", role: "status", style: "min-height: clamp(2.8em, 2.8em + 34rem - 100vw, 7em)",
-    });
-    el.append(said);
+    const said = base.sentence(el, "min-height: clamp(4.2em, 4.2em + 34rem - 100vw, 7em)");
     const x = base.linear([-0.13, 1], [32, 316]), y = base.linear([-42, 42], [226, 28]);
     const colour = (name) => `var(--${COLOURS[name] ?? "c-grey"})`;
     const rates = Array.from({ length: 20 }, (_, k) => k / 20);
@@ -143,14 +141,13 @@ export default {
     const circles = DATA.names.map((name) => make("path", pen(name)));
     let drawn; // the shift that the circles stand for
 
-    const guess = base.predict(el, {
+    base.predict(el, {
       question: "Centred, dropout at p = 0.5 explains 45 % of the variance. How many % with features as measured?",
       min: 0, max: 100, step: 1,
       truth: () => 100 * explained(dropout(0.5, 1)),
-      told: (said, truth) => `You said ${text(said, 0)} %. It is ${text(truth, 0)} %; ridge keeps its 45 %.`,
+      told: (guess, truth) => `You said ${guess} %. It is ${text(truth, 0)} %; ridge keeps its 45 %.`,
       done: () => (model.set("p", 0.5), model.set("shift", 1)),
     });
-    base.onReset(guess.clear);
 
     function draw() {
       const [p, shift] = [model.get("p"), model.get("shift")];
@@ -163,16 +160,17 @@ export default {
       const [low, high] = [Math.min, Math.max].map((of) => of(...charges(p, shift)));
       const range = `${text(low, low < 10 ? 2 : 1)} to ${text(high, high < 10 ? 2 : 1)}`;
       const both = ["; both explain ", share(two.ridge), " of the variance."];
-      if (p === 0) said.replaceChildren("At p = 0 nothing is dropped. Both are least squares", ...both);
+      if (p === 0) said("At p = 0 nothing is dropped. Both are least squares", ...both);
       else if (shift === 0)
-        said.replaceChildren(
-          `At p = ${text(p)} both charge λ = p/q = ${lambda} for each squared weight. Their weights lie at most `,
+        said(
+          `At p = ${text(p)} both add λ = p/q = ${lambda} for each squared weight to the mean squared error. ` +
+            "Their weights lie at most ",
           make("b", {}, text(far, 6)), " apart", ...both,
         );
       else
-        said.replaceChildren(
-          `At p = ${text(p)} ridge charges λ = p/q = ${lambda} for each squared weight, dropout ${range}. ` +
-            "Their weights lie up to ",
+        said(
+          `At p = ${text(p)} ridge adds λ = p/q = ${lambda} for each squared weight to the mean squared error, ` +
+            `dropout ${range}. Their weights lie up to `,
           make("b", {}, text(far, 2)), ` apart (${where}). Ridge explains `, share(two.ridge),
           " of the variance, dropout ", share(two.dropout), ".",
         );

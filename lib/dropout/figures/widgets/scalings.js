@@ -70,15 +70,14 @@ export default {
         base.panel(el, { height: 274, className: way, label: `${HEAD[way].join(" dropout: ")}. Means so far.` }),
       ]),
     );
-    const said = make("p", { class: "live-said", role: "status" });
-    el.append(said);
+    const said = base.sentence(el);
     base.predict(el, {
       question: "Guess first: at p = 0.8, by what does inverted dropout multiply the survivors?",
       min: 0, max: 100, step: 0.1,
       truth: () => base.invertedScale(0.8),
       told: (guess, truth) =>
-        (Math.abs(guess - truth) < 0.05 ? "Yes, " : `You said ${text(guess, 1)}; it is `) +
-        `${text(truth, 1)}. One unit in five stays, so it stands for five. The rate is at 0.8 now.`,
+        (Math.abs(guess - truth) < 0.05 ? "Yes, " : `You said ${guess}; it is `) +
+        `${text(truth, 1)}. One unit in five stays, so it stands for five.`,
       done: () => model.set("p", 0.8),
     });
 
@@ -87,12 +86,13 @@ export default {
     const symbols = (words) =>
       words.split(/(\b[mhq]\b)/).map((part, k) => (k % 2 ? make("tspan", { "font-style": "italic" }, part) : part));
     const sends = (value) => (value ? text(value, 2).replace(/0$/, "") : "0");
-    let asked = model.get("draws");
+    let asked;
+    const accept = () => (asked = model.get("draws"));
 
     function draw() {
       if (model.get("draws") !== asked) {
-        asked = model.get("draws"); // from there on one by one again
-        model.set("more", 0);
+        accept();
+        model.set("more", 0); // from there on one by one again
       }
       const p = model.get("p");
       const n = Math.min(Number(asked) + model.get("more"), MOST);
@@ -105,7 +105,7 @@ export default {
       const share = counts.at(-1)[1] / n; // of the unit of value 1
       const { vanilla, inverted } = factors;
       const or = p ? " or 0" : ", never 0,";
-      said.replaceChildren(
+      said(
         "A unit of value 1 is sent as ", make("b", {}, sends(inverted.training)), `${or} by inverted dropout, as `,
         make("b", {}, "1.0"), `${or} by vanilla. Mean of ${n === 1 ? "1 draw" : `${n} draws`}: `,
         make("b", {}, text(share * inverted.training, 3)), " and ", make("b", {}, text(share, 3)),
@@ -164,7 +164,9 @@ export default {
       panel.plot.replaceChildren(...parts);
     }
 
+    base.onReset(accept); // a link says how many more, too
     model.on("change", draw);
+    accept();
     draw();
   },
 };

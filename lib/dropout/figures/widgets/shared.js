@@ -1,10 +1,10 @@
 /* Who shares a coin: one tensor under eight ways to share, and how loud each is (chapter 11). */
 
 export const about = {
-  title: "Elements that share a coin fall together, and the same rate is louder",
+  title: "Who shares a coin falls together, and the fraction kept jumps further",
   words:
     "One tensor: 2 examples, 3 channels, 6 × 6 places. Choose who shares a coin, point at an element, and draw " +
-    "anew: how far does the fraction kept jump?",
+    "anew: how far does the fraction kept jump? (Blocks overlap: there neighbours share some of their coins.)",
 };
 
 export const SHAPE = [2, 3, 6, 6];
@@ -20,9 +20,10 @@ export const SHARED = {
 };
 const SAYS = {
   element: "A coin for each element, as in Dropout",
-  weight: "A coin for each place, shared by the examples, as where a weight drops",
-  feature: "A coin for each column, a feature if the rows are time steps, as in LockedDropout",
-  row: "A coin for each row, a time step with all its features",
+  weight: "A coin for each place, shared by the examples, as when weights are dropped",
+  feature:
+    "A coin for each column, a feature if the rows are time steps, as in LockedDropout; time step in the figure above",
+  row: "A coin for each row, a word with all its features if the rows are words",
   block: "A coin for each corner of a 3 × 3 block, as in DropBlock2d",
   channel: "A coin for each channel of an example, as in Dropout2d",
   example: "A coin for each example, as in DropPath",
@@ -40,6 +41,7 @@ export const controls = [
     show: (at) => place(at).join(","),
   },
   { key: "step", label: "New draw", type: "count", value: 0 },
+  { key: "std", label: "show the std", type: "check", value: false },
 ];
 
 /* Example, channel, row and column of an element. */
@@ -175,8 +177,8 @@ export default {
     const strips = base.panel(el, { height: 262, label: "How much is kept, over all draws, for each way to share" });
     const code = make("p", { style: "flex: 1 1 100%; margin: 0; max-width: none" });
     const height = "min-height: max(4.2em, (760px - 100vw) * 0.4)";
-    const said = make("p", { class: "live-said", role: "status", style: height });
-    el.append(code, said);
+    el.append(code);
+    const said = base.sentence(el, height);
     const names = Object.keys(SHARED);
     const given = () => ({ p: model.get("p"), step: model.get("step") });
     let pointed = null; // an element under the mouse
@@ -185,8 +187,8 @@ export default {
     function draw() {
       drawTensor();
       const { p, step } = given();
-      const who = model.get("who");
-      const now = [who, p, step].join();
+      const [who, std] = [model.get("who"), model.get("std")];
+      const now = [who, p, step, std].join();
       if (drawn === now) return;
       drawn = now;
       const rows = names.map((name) => {
@@ -194,19 +196,17 @@ export default {
         const kept = mask(base, name, { p, step }).reduce((sum, each) => sum + each, 0);
         return { name, chance, kept, ...moments(chance) };
       });
-      drawStrips(rows, who);
+      drawStrips(rows, who, std);
       code.replaceChildren(make("code", {}, line(who)), SHARED[who] ? `, of shape ${coinShape(who).join(" × ")}` : "");
       const { kept, mean, variance } = rows.find(({ name }) => name === who);
       const n = coins(who);
-      const each = `${SIZE / n} element${n === SIZE ? "" : "s"}`;
-      const many = n === 1 ? `1 coin, ${each}` : `${n} coins, ${each} each`;
-      const gamma = text(blockThreshold(p) / 2 ** 32, 4);
-      said.replaceChildren(
-        `${SAYS[who]}: `,
-        make("b", {}, SHARED[who] ? many : `${n} coins, each of which drops its block with the chance γ = ${gamma}`),
+      const each = std ? `, ${SIZE / n} element${n === SIZE ? "" : "s"}${n === 1 ? "" : " each"}` : "";
+      const gamma = `, each of which drops its block with the chance γ = ${text(blockThreshold(p) / 2 ** 32, 4)}`;
+      const spread = [" and the standard deviation ", make("b", {}, text(Math.sqrt(variance), 3))];
+      said(
+        `${SAYS[who]}: `, make("b", {}, `${n} coin${n === 1 ? "" : "s"}${SHARED[who] ? each : gamma}`),
         ". This draw keeps ", make("b", {}, `${kept} of ${SIZE}`), `, a fraction of ${text(kept / SIZE)}. Over all `,
-        "draws it has the mean ", make("b", {}, text(mean)), " and the standard deviation ",
-        make("b", {}, text(Math.sqrt(variance), 3)), ".",
+        "draws it has the mean ", make("b", {}, text(mean)), ...(std ? spread : []), ".",
       );
     }
 
@@ -253,11 +253,11 @@ export default {
     const xLabel = "fraction kept: all draws, and ● this one";
     base.axes(strips, x, base.linear([0, 1], [227, 227]), { xLabel, xTicks: 5, yTicks: [] });
 
-    function drawStrips(rows, who) {
+    function drawStrips(rows, who, std) {
       const mean = x(rows[0].mean).toFixed(1);
       const parts = [
         make("text", { x: 0, y: 14 }, "A coin for each"),
-        make("text", { x: 318, y: 14, "text-anchor": "end" }, "std"),
+        make("text", { x: 318, y: 14, "text-anchor": "end" }, std ? "std" : ""),
         make("line", { x1: mean, x2: mean, y1: 22, y2: 227, stroke: "var(--c-grey)", "stroke-dasharray": "2 3" }),
       ];
       rows.forEach(({ name, chance, kept, variance }, k) => {
@@ -277,7 +277,7 @@ export default {
           make("line", { x1: 62, x2: 268, y1: y, y2: y, stroke: "var(--line)" }),
           make("path", { d: bars, stroke: on ? "var(--c-blue)" : "var(--c-grey)", "stroke-width": width }),
           make("circle", { ...dot, class: name }),
-          make("text", { x: 318, "text-anchor": "end", ...look }, text(Math.sqrt(variance), 3)),
+          make("text", { x: 318, "text-anchor": "end", ...look }, std ? text(Math.sqrt(variance), 3) : ""),
         );
       });
       strips.plot.replaceChildren(...parts);
@@ -294,7 +294,11 @@ export default {
       pointed = at;
       drawTensor();
     }
-    base.drag(tensor, (where) => touched(where) !== null && model.set("at", touched(where)));
+    tensor.svg.style.cursor = "crosshair";
+    tensor.svg.addEventListener("click", (event) => {
+      const at = touched(tensor.at(event));
+      if (at !== null) model.set("at", at);
+    });
     tensor.svg.addEventListener("pointermove", (event) => point(touched(tensor.at(event))));
     tensor.svg.addEventListener("pointerleave", () => point(null));
     strips.svg.style.cursor = "pointer";
@@ -303,9 +307,10 @@ export default {
       if (name) model.set("who", name);
     });
 
-    const guess = base.predict(el, {
+    base.predict(el, {
       question:
-        "By the way chosen, the variance of the fraction kept is how many times that with a coin for each element?",
+        "Shared in the way chosen, how many times as large is the variance of the fraction kept as with a coin for " +
+        "each element?",
       min: 0, max: 999, step: 1,
       truth() {
         const [who, { p }] = [model.get("who"), given()];
@@ -313,11 +318,13 @@ export default {
         return { who, p, times: way / one };
       },
       told(number, { who, p, times }) {
-        const why = SHARED[who] ? "as there are elements to a coin" : `at p = ${text(p)}; as blocks overlap, p matters`;
-        return `You said ${text(number, 0)} times. By ${who} it is ${text(times, SHARED[who] ? 0 : 1)} times, ${why}.`;
+        const why = SHARED[who]
+          ? `${text(times, 0)} times: as many as there are elements to a coin`
+          : `${text(times, 1)} times at p = ${text(p)}: as blocks overlap, p matters`;
+        return `You said ${number} times. By ${who} it is ${why}.`;
       },
+      done: () => model.set("std", true),
     });
-    base.onReset(guess.clear);
     model.on("change", draw);
     draw();
   },

@@ -3,7 +3,7 @@
 export const about = {
   title: "Dropout below a batch norm makes it store too large a variance",
   words:
-    "Units of mean c and variance 1 on their way, in training and in evaluation. Move the rate, the mean and " +
+    "Follow units of mean c and variance 1, in training and in evaluation. Move the rate, the mean and " +
     "the place; then renew the statistics.",
 };
 
@@ -77,8 +77,7 @@ export default {
     const { make, text } = base;
     const left = base.panel(el, { height: 266, label: "The variance of a unit from stage to stage, in both modes" });
     const right = base.panel(el, { height: 266, label: "The variance shift against the rate, for three places" });
-    const said = make("p", { class: "live-said", role: "status", style: "min-height: 4.2em" });
-    el.append(said);
+    const said = base.sentence(el, "min-height: 4.2em");
 
     const log = base.linear([-1.6, 2.35], [BOTTOM, TOP]);
     const v = (value) => log(Math.log10(value));
@@ -166,17 +165,18 @@ export default {
       right.plot.replaceChildren(...drawn);
     }
 
-    function say({ place, statistics, together }, { stored, met, added, ratio }) {
+    function say(given, { stored, met, added, ratio }) {
+      const { place, statistics, together } = given;
       const bold = (value) => make("b", {}, text(value));
       const parts = [];
       if (place === "after") {
         parts.push("The batch norm stores ", bold(stored), " and meets ", bold(met));
-        parts.push(". Units drop above it all the same, but no batch norm stores their noise.");
+        parts.push(given.p ? ". Units drop above it all the same, but no batch norm stores their noise." : ".");
       } else if (statistics === "off") {
         parts.push("The batch norm, renewed with dropout off, stores ", bold(stored), " and meets ", bold(met));
         parts.push(": what leaves it in evaluation is as wide as in training.");
       } else {
-        const again = "update_bn leaves dropout on: the batch norm stores again ";
+        const again = "update_bn leaves dropout on: the batch norm again stores ";
         parts.push(statistics === "on" ? again : "The batch norm stored ", bold(stored));
         parts.push(`, ${text(met)} of it from the data and ${text(added)} from the masks, and meets `, bold(met));
         parts.push(": a shift of ", bold(ratio), ". What leaves it in evaluation is ");
@@ -184,12 +184,12 @@ export default {
       }
       const [rho, cos2] = TOGETHER[together];
       if (place === "between") parts.push(rho ? ` (ρ = ${rho}, cos²θ = ${cos2}.)` : " (ρ = 0.)");
-      said.replaceChildren(...parts);
+      said(...parts);
     }
 
     base.axes(right, x, y, { xLabel: "rate p", yLabel: "variance shift", xTicks: 4, yTicks: 5 });
     base.drag(right, ([px]) => model.set("p", x.invert(px)));
-    const guess = base.predict(el, {
+    base.predict(el, {
       question:
         "With p = 0.5, c = 1 and weights between that agree a little: how many inputs d make the shift 0.8?",
       min: 2, max: 1e6, step: 1,
@@ -200,7 +200,6 @@ export default {
         model.set("d", 9.5); // the first on the slider
       },
     });
-    base.onReset(guess.clear);
     model.on("change", draw);
     draw();
   },

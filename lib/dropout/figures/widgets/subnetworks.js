@@ -3,9 +3,9 @@
 export const about = {
   title: "One softmax layer: evaluation is its sub-networks' geometric mean",
   words:
-    "All 256 masks of a small network. A dot is an answer among three classes, its area (or a speck) the " +
-    "probability of the masks that give it. Add hidden layers, linear or tanh: does the cross of evaluation " +
-    "stay in the ring?",
+    "All 256 masks of a small network. A dot is an answer among three classes; its area is the probability of the " +
+    "masks that give it (at least a speck). Add hidden layers, linear or tanh: does the cross of evaluation stay " +
+    "in the ring?",
 };
 
 const SEED = 2025;
@@ -145,8 +145,7 @@ export default {
     const { make, text } = base;
     const triangle = base.panel(el, { height: 314, label: "The answers of all masks in a triangle of three classes" });
     const far = base.panel(el, { height: 314, label: "How far the two means are from weight scaling, at each rate" });
-    const said = make("p", { class: "live-said", role: "status" });
-    el.append(said);
+    const said = base.sentence(el);
 
     const x = base.linear([0, 0.9], [40, 244]);
     let shown, net, curve;
@@ -164,7 +163,7 @@ export default {
       drawTriangle(now);
       const gap = gaps(now);
       drawDistances(p, gap);
-      said.replaceChildren(
+      said(
         "At p = ", text(p, 2), " weight scaling is ", make("b", {}, text(gap.geometric, 3)),
         " from the geometric mean of the sub-networks and ", make("b", {}, text(gap.arithmetic, 3)),
         " from their arithmetic mean. ",

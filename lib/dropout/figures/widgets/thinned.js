@@ -55,8 +55,7 @@ export default {
     const { make, text } = base;
     const network = base.panel(el, { height: 250, label: "A network and what a mask leaves of it" });
     const batch = base.panel(el, { height: 250, label: "The masks of four examples" });
-    const said = make("p", { class: "live-said", role: "status" });
-    el.append(said);
+    const said = base.sentence(el);
 
     function draw() {
       const sizes = NETS[model.get("net")];
@@ -70,7 +69,7 @@ export default {
       const scale = training ? base.invertedScale(given.p) : 1;
       const parts = [make("b", {}, `${units.kept} of ${units.all}`), ` units stay (${text(units.mean, 1)} on average)`];
       if (edges.all) parts.push(", ", make("b", {}, `${edges.kept} of ${edges.all}`), ` edges (${text(edges.mean, 1)})`);
-      said.replaceChildren(...parts, training ? `; what stays is multiplied by ${text(scale, 3)}.` : ": evaluation.");
+      said(...parts, training ? `; what the survivors send is multiplied by ${text(scale, 3)}.` : ": evaluation.");
     }
 
     function drawNetwork(sizes, row) {

@@ -365,8 +365,7 @@ export default {
     const curves = [`Loss on the ${TRAIN} training points`, `Loss on ${TEST} new points`].map((title) => {
       return { ...base.panel(el, { height: 200, label: `${title}, step by step` }), title: `${title} (nats)` };
     });
-    const said = make("p", { class: "live-said", role: "status", style: "min-height: 4.2em" });
-    el.append(said);
+    const said = base.sentence(el, "min-height: 4.2em");
 
     const renew = () => (run = begun(base, settings()));
 
@@ -458,12 +457,11 @@ export default {
       const nats = (loss) => (loss > 999 ? "over 999" : text(loss)); // with large steps it may blow up
       const of = ({ test, accuracy }) => [bold(nats(test)), " and ", bold(percent(accuracy)), " right"];
       const dotted = `The true probabilities would have ${text(truth)} and ${percent(1 - number("noise"))} (dotted).`;
-      said.replaceChildren(
+      said(
         `After ${step} steps, seed ${number("seed")}, on ${TEST} new points: loss `, ...of(each[0]),
         " without dropout; ", ...of(each[1]), ` with it. ${dotted}${tally()}`,
       );
       go.textContent = running ? "Pause" : step === STEPS ? "Run again" : "Run";
-      said.setAttribute("aria-busy", String(running));
     }
 
     /* How often dropout had the lower loss, over the seeds that these settings were run with. */
