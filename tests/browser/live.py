@@ -70,7 +70,7 @@ def evaluator(browser: Browser | None) -> Evaluate:
 def written(folder: Path, name: str, theme: str = "light", **state: Any) -> Path:
     """A file with one live figure in it."""
     paper, ink = COLOURS[theme]
-    figure = live(name, **state)._repr_html_()
+    figure = live(name, **state).html()
     path = folder / f"{name}-{theme}.html"
     path.write_text(
         PAGE.format(name=name, theme=theme, paper=paper, ink=ink, figure=figure), "utf-8"

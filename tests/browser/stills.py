@@ -1,4 +1,5 @@
-"""Store the live figures' default states, the pictures that stand where no script runs.
+"""Store the live figures' default states: pictures for where no script runs, sentences for where
+no markup is shown.
 
 python -m tests.browser.stills [NAME ...]
 """
@@ -27,11 +28,12 @@ STILL = """(body) => {
 }"""
 
 
-def still(browser: Browser, name: str, folder: Path) -> str:
-    """The markup of a figure's default state."""
+def still(browser: Browser, name: str, folder: Path) -> tuple[str, str]:
+    """The markup of a figure's default state, and its title and words."""
     page = opened(browser, written(folder, name))
     try:
-        return page.locator(".live-body").evaluate(STILL) + "\n"
+        told = page.locator(".live-title, .live-words").all_inner_texts()
+        return page.locator(".live-body").evaluate(STILL) + "\n", ". ".join(told) + "\n"
     finally:
         page.close()
 
@@ -41,8 +43,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = launched(playwright)
         for name in chosen:
-            picture = still(browser, name, Path(folder))
-            (HERE / "stills" / f"{name}.html").write_text(picture, "utf-8")
+            for kind, text in zip(("html", "txt"), still(browser, name, Path(folder)), strict=True):
+                (HERE / "stills" / f"{name}.{kind}").write_text(text, "utf-8")
         browser.close()
 
 

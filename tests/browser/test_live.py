@@ -25,7 +25,8 @@ def test_its_own_code_is_small(name):
 @figures
 def test_its_still_picture_is_its_default_state(browser, tmp_path, name):
     """`python -m tests.browser.stills` draws it."""
-    assert (HERE / "stills" / f"{name}.html").read_text("utf-8") == still(browser, name, tmp_path)
+    stored = ((HERE / "stills" / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "txt"))
+    assert tuple(stored) == still(browser, name, tmp_path)
 
 
 @figures
@@ -143,7 +144,7 @@ def test_print_leaves_the_controls_out(browser, tmp_path, name):
 def twice(folder: Path, name: str) -> Path:
     """A file with a figure and its copy."""
     path = written(folder, name)
-    text = path.read_text("utf-8").replace("<p>Below.</p>", live(name)._repr_html_())
+    text = path.read_text("utf-8").replace("<p>Below.</p>", live(name).html())
     path.write_text(text, "utf-8")
     return path
 
@@ -337,4 +338,4 @@ def test_an_unknown_figure_is_told_the_known_ones():
 
 
 def test_no_tag_in_a_state_ends_the_script():
-    assert "</script><b>" not in live("thinned", net="</script><b>")._repr_html_()
+    assert "</script><b>" not in live("thinned", net="</script><b>").html()

@@ -9,6 +9,7 @@ import html
 import json
 from hashlib import sha256
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -32,7 +33,13 @@ class Live:
         words = "".join(f", {key}={value!r}" for key, value in self.state.items())
         return f"live({self.name!r}{words})"
 
-    def _repr_html_(self) -> str:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """What it shows in a sentence, for where no markup is shown, and the figure."""
+        told = (HERE / "stills" / f"{self.name}.txt").read_text("utf-8").strip()
+        return {"text/plain": fill(f"A live figure. {told}", 88), "text/html": self.html()}
+
+    def html(self) -> str:
+        """The figure as a piece of a page: its still picture, and the script that brings it to life."""
         still = HERE / "stills" / f"{self.name}.html"
         named = sha256(json.dumps([self.name, self.state], sort_keys=True).encode()).hexdigest()
         identity = f"live-{self.name}-{named[:8]}"
