@@ -39,7 +39,7 @@ class Live:
         return {"text/plain": fill(f"A live figure. {told}", 88), "text/html": self.html()}
 
     def html(self) -> str:
-        """The figure as a piece of a page: its still picture, and the script that brings it to life."""
+        """The figure as a piece of a page: its still picture, and the script that wakes it."""
         still = HERE / "stills" / f"{self.name}.html"
         named = sha256(json.dumps([self.name, self.state], sort_keys=True).encode()).hexdigest()
         identity = f"live-{self.name}-{named[:8]}"
