@@ -48,8 +48,9 @@ def test_it_fits_and_is_accessible(browser, tmp_path, name, width, theme):
 
 
 @figures
-def test_nothing_jumps_when_it_comes_to_life(browser, tmp_path, name):
-    page = browser.new_page(viewport={"width": 760, "height": 900})
+@pytest.mark.parametrize("width", [390, 760])
+def test_nothing_jumps_when_it_comes_to_life(browser, tmp_path, name, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
     page.add_init_script("""window.shifted = 0;
       new PerformanceObserver((list) => list.getEntries().forEach((e) => window.shifted += e.value))
         .observe({type: "layout-shift", buffered: true});""")
@@ -119,6 +120,19 @@ def test_a_link_keeps_its_state_and_no_link_breaks_it(browser, tmp_path, name):
             pressed = page.get_by_role("group", name=control["label"], exact=True)
             found = pressed.locator("[aria-pressed=true]").get_attribute("data-value")
             assert found == last[control["key"]]
+    assert page.errors == []
+    page.close()
+
+
+@figures
+def test_it_follows_the_window_and_the_theme(browser, tmp_path, name):
+    page = opened(browser, written(tmp_path, name), width=1280)
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    colour = "title => getComputedStyle(title).color"
+    before = page.locator(".live-title").evaluate(colour)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert page.locator(".live-title").evaluate(colour) != before
     assert page.errors == []
     page.close()
 
