@@ -19,7 +19,7 @@ def drawn(notebook: dict) -> int:
 
 
 def faults(article: BeautifulSoup, expected: int) -> list[str]:
-    figures = article.select("div.cell_output figure")
+    figures = article.select("div.cell_output figure:not(.live)")
     images = article.select("div.cell_output img")
     found = []
     if len(images) != expected:

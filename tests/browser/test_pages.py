@@ -85,16 +85,20 @@ UNFOLD = "() => document.querySelectorAll('details').forEach((each) => each.open
 
 RAW = """formulas => formulas.filter((each) => !each.querySelector("mjx-container"))
     .map((each) => each.textContent)"""
-BLANK = """formulas => formulas.filter((each) => !each.querySelector("use, path, rect, text"))
-    .map((each) => `blank ${each.dataset.mmlNode}`)"""
+# Letters of formulas, as screen readers have them, for which nothing is drawn.
+BLANK = """formulas => formulas.flatMap((formula) => {
+  const drawn = [...formula.querySelectorAll(":is([data-mml-node=mi], [data-mml-node=mn])")];
+  const told = [...formula.querySelectorAll("mjx-assistive-mml :is(mi, mn)")];
+  return told.filter((each, k) => each.textContent.trim() &&
+    !drawn[k]?.querySelector("use, path, rect, text")).map((each) => `blank ${each.textContent}`);
+})"""
 BROKEN_FORMULAS = "all => all.map((each) => each.getAttribute('data-mjx-error') || 'merror')"
 
 
 def untypeset(page: Page) -> list[str]:
     raw = page.locator("main .math").evaluate_all(RAW)
     broken = page.locator("[data-mml-node=merror], mjx-merror").evaluate_all(BROKEN_FORMULAS)
-    blank = page.locator("mjx-container :is([data-mml-node=mi], [data-mml-node=mn])")
-    broken += blank.evaluate_all(BLANK)  # a letter whose outline the book's MathJax has not
+    broken += page.locator("mjx-container").evaluate_all(BLANK)
     prose = page.evaluate(PROSE)
     return raw + broken + [mark for mark in ("\\(", "\\[", "$$", "\\begin{") if mark in prose]
 
@@ -214,7 +218,8 @@ def test_search_finds_a_page_without_a_server(new_visit):
 BROKEN = """<html lang="en"><title>Broken</title><script src="https://example.invalid/a.js"></script>
 <main><article><div style="width: 900px">wide</div><img src="data:,"><p>raw \\(x\\)</p>
 <p style="width: 1ex"><span class="math"><mjx-container style="display: inline-block">x
-<svg><g data-mml-node="mi"></g></svg></mjx-container></span>,</p></article>
+</mjx-container></span>,</p><mjx-container><svg><g data-mml-node="mi"></g></svg>
+<mjx-assistive-mml><mi>y</mi></mjx-assistive-mml></mjx-container></article>
 <script>undefined_function()</script></main>"""
 
 
@@ -224,7 +229,7 @@ def test_the_checks_fail_on_a_broken_page(new_visit):
     visit.page.goto("data:text/html," + BROKEN)
     assert any("undefined_function" in complaint for complaint in visit.complaints)
     assert leaving(visit.requests) == ["https://example.invalid/a.js"]
-    assert untypeset(visit.page) == ["blank mi", "\\("]
+    assert untypeset(visit.page) == ["blank y", "\\("]
     assert any(found.startswith("image-alt") for found in serious_violations(visit.page))
     assert sideways(visit.page) > 0
     assert [formula.strip() for formula in adrift(visit.page)] == ["x"]
