@@ -185,6 +185,7 @@ def bound(
     linked(writer, parts, offset)
     for page, number in zip(writer.pages, numbers(browser, len(writer.pages)).pages, strict=True):
         page.merge_page(number)
+        page.compress_content_streams()  # to merge they were unpacked
     caption, above = "", None
     for part in parts:
         if part.caption != caption:
