@@ -8,6 +8,7 @@ import pytest
 from dropout.mask import MaskKey, keep_mask, lanes, threshold
 from dropout.shard import Shard
 from tests.browser.live import opened, written
+from tests.browser.looks import settle
 
 SHAPE, SEED = (8, 24), 16
 SPLITS = {"one": (1, 1), "rows2": (2, 1), "rows4": (4, 1), "columns4": (1, 4), "tiles": (2, 2)}
@@ -55,7 +56,7 @@ def by_turn(p, split, stream, layout, last):
 
 def reader(page):
     """What the figure says of the bits: by number, by turn."""
-    page.wait_for_timeout(60)  # a frame
+    settle(page)
     counts = page.locator("svg text", has_text="bits differ").all_text_contents()
     bold = page.locator(".live-said b").all_inner_texts()
     assert [f"{each.split()[0]} bits differ" for each in bold] == counts

@@ -11,6 +11,7 @@ from dropout.functional import attention, drop_path, dropout
 from dropout.mask import MaskKey, inverted_scale, realised_rate
 from dropout.theory.ensembles import all_masks, mask_probabilities
 from tests.browser.live import opened, written
+from tests.browser.looks import settle
 
 SEED, T, D, INNER = 2544, 6, 8, 16
 SHAPES = {1: (T, D), 3: (T, D), 4: (T, INNER), 5: (T, D)}
@@ -41,6 +42,7 @@ def heads(found: dict) -> list[torch.Tensor]:
 
 
 def said(page) -> str:
+    settle(page)
     return page.locator(".live-said").inner_text()
 
 

@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 from dropout.theory.ensembles import all_masks, mask_probabilities
 from dropout.theory.penalties import fit_least_squares, squared_loss_penalty
 from tests.browser.live import opened, written
+from tests.browser.looks import settle
 
 DIABETES = load_diabetes(scaled=False)
 SPREAD = DIABETES.data.std(axis=0)
@@ -43,7 +44,7 @@ def page(browser, tmp_path):
 
 
 def said(page):
-    page.wait_for_timeout(100)  # a frame
+    settle(page)
     return page.locator(".live-said").inner_text()
 
 

@@ -17,6 +17,7 @@ from dropout.theory.ensembles import (
     sub_networks,
 )
 from tests.browser.live import evaluator, opened, written
+from tests.browser.looks import settle
 
 KINDS = ("softmax", "linear", "tanh")
 A, B, C = np.array([[160, 20], [5, 288], [315, 288]])
@@ -126,6 +127,7 @@ def test_the_curve_has_the_distances_at_every_rate_of_the_slider(evaluate):
 
 def said(page):
     """The two distances that the sentence tells."""
+    settle(page)
     return [float(each) for each in page.locator(".live-said b").all_inner_texts()]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from dropout.mask import MaskKey, keep_mask, realised_rate
 from tests.browser.live import opened, written
+from tests.browser.looks import settle
 
 EXAMPLES, SEED = 4, 2014
 pytestmark = pytest.mark.unchecked
@@ -47,7 +48,7 @@ def test_the_mean_that_it_states_is_that_of_all_masks(evaluate):
 def test_the_numbers_are_those_of_the_picture(page):
     for _ in range(3):
         page.get_by_role("button", name="New draw").click()
-    page.wait_for_timeout(100)  # a frame
+    settle(page)
     on = page.locator("svg").first.locator("circle.on").count()
     said = page.locator(".live-said").inner_text()
     assert said.startswith(f"{on - 5} of 9 units stay")  # 3 inputs and 2 outputs are not dropped

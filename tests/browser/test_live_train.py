@@ -11,6 +11,7 @@ from dropout.layers.max_norm import max_norm_
 from dropout.mask import MaskKey, keep_mask
 from dropout.nn import Dropout
 from tests.browser.live import evaluator, opened, written
+from tests.browser.looks import settle
 from tests.browser.trained import trained
 
 BATCH, STEPS, STREAMS = 50, 2000, (1, 2)
@@ -301,6 +302,7 @@ def test_a_network_that_blows_up_is_told_and_breaks_nothing(browser, tmp_path):
     page = opened(browser, path, link="#train:width=64&lr=0.3&p=0.9&seed=4")
     for _ in range(50):
         page.get_by_role("button", name="One step").click()
+    settle(page)
     assert "over 999 and" in page.locator(".live-said").inner_text()
     page.close()
     page = opened(browser, path, link="#train:width=64&lr=0.3&p=0.9&seed=1")
