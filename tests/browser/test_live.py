@@ -9,6 +9,7 @@ import pytest
 from dropout.figures.widgets import HERE, live, names
 from tests.browser.accessible import serious_violations
 from tests.browser.live import opened, written
+from tests.browser.looks import settle
 from tests.browser.stills import still
 
 pytestmark = pytest.mark.unchecked
@@ -84,7 +85,7 @@ def test_every_control_is_reached_by_keys_and_is_heard(browser, tmp_path, name):
         assert box.is_checked() != before
     assert page.locator(".live [role=status]").count()
     page.get_by_role("button", name="Reset").click()
-    page.wait_for_timeout(100)
+    settle(page)
     assert page.evaluate("Object.keys(localStorage).length") == 0
     assert page.errors == []
     page.close()
@@ -173,7 +174,7 @@ def test_it_can_be_shown_twice_in_one_page(browser, tmp_path, name):
 
 def rates(page) -> list[str]:
     """What the sliders of the rate are at, of each copy, after a frame."""
-    page.wait_for_timeout(60)
+    settle(page)
     return [each.input_value() for each in page.get_by_role("slider", name="rate p").all()]
 
 
@@ -288,10 +289,10 @@ def test_a_figure_that_is_gone_follows_no_link(thinned):
       window.back = () => place.append(figure);
     }""")
     thinned.evaluate("location.hash = '#thinned:p=0.2'")
-    thinned.wait_for_timeout(60)
+    settle(thinned)
     thinned.evaluate("back()")
     thinned.evaluate("location.hash = '#thinned:p=0.3'")
-    thinned.wait_for_timeout(60)
+    settle(thinned)
     assert thinned.evaluate("moved") == 0
     assert rates(thinned) == ["0.5"]
 

@@ -12,6 +12,7 @@ from dropout import MaskKey, functional
 from dropout.theory.ensembles import all_masks, mask_probabilities
 from dropout.theory.penalties import noise_variance
 from tests.browser.live import opened, written
+from tests.browser.looks import settle
 
 FANS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 pytestmark = pytest.mark.unchecked
@@ -50,7 +51,7 @@ def page(browser, tmp_path):
 
 def numbers(page):
     """Variance, the two chances and the gap, as the sentence has them; and all of it."""
-    page.wait_for_timeout(100)  # a frame
+    settle(page)
     bold = page.locator(".live-said b").all_inner_texts()
     return [float(each) for each in bold], page.locator(".live-said").inner_text()
 

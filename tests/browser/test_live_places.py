@@ -100,7 +100,7 @@ def test_what_it_says_falls_is_what_the_library_drops(page):
     page.get_by_role("button", name="New draw").click()
     page.get_by_role("slider", name="rate p").fill("0.4")
     page.locator(".live-value", has_text="0.40").wait_for()
-    page.wait_for_timeout(100)  # a frame
+    settle(page)
     found = {
         int(place): int(n) for n, place in re.findall(r"(\d+) of \d+[^;]*\((\d)\)", said(page))
     }

@@ -211,7 +211,7 @@ def test_new_weights_and_their_strength_by_the_keys(page, browser):
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
     page.locator(".live-value", has_text="1.00").wait_for()
-    page.wait_for_timeout(100)  # a frame
+    settle(page)
     wanted = counted(made(evaluator(browser), strength=1, draw=1), 0.5)
     assert said(page)[1] == pytest.approx(
         apart(wanted["arithmetic"], wanted["scaling"]), abs=5.1e-4
