@@ -16,12 +16,12 @@ from urllib.parse import unquote, urldefrag
 
 import yaml
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, FloatObject, NameObject, NullObject
 
 ROOT = Path(__file__).parents[1]
-BROWSERS = os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"
+BROWSERS = "chromium", "chromium-browser", "google-chrome"
 MARGIN = {"top": "14mm", "bottom": "18mm", "left": "10mm", "right": "10mm"}
 PAPER = {"format": "A4", "margin": MARGIN, "print_background": True}
 NUMBER = (
@@ -40,6 +40,18 @@ body {{ font: 11pt/1.5 Georgia, serif }} h1 {{ font-size: 30pt; margin: 30mm 0 2
 h2 {{ font-size: 11pt; margin: 6mm 0 1mm }} h2 + div, div {{ display: flex; gap: 2mm }}
 a {{ color: inherit; text-decoration: none }} i {{ flex: 1; border-bottom: 1px dotted #999;
 margin-bottom: 1.2mm }}</style><h1>{title}</h1><p>{author}</p>{entries}</html>"""
+
+
+def found() -> str | None:
+    """Where the browser is that $CHROMIUM names, or the first of its usual names."""
+    named = os.environ.get("CHROMIUM")
+    return next(filter(None, map(shutil.which, [named] if named else BROWSERS)), None)
+
+
+def launched(playwright: Playwright) -> Browser:
+    """The browser, started. Chromium refuses to run its sandbox as root."""
+    args = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return playwright.chromium.launch(executable_path=found(), args=args)
 
 
 @dataclass
@@ -199,16 +211,14 @@ def bound(
 
 def main() -> int:
     html, target, *chosen = sys.argv[1:]
-    path = next(filter(None, map(shutil.which, filter(None, BROWSERS))), None)
-    if path is None:
+    if found() is None:
         print("error: no Chromium found; $CHROMIUM can name one", file=sys.stderr)
         return 1
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     about = {name: config[name] for name in ("title", "author")}
     pages = [page for page in listed(ROOT / "_toc.yml") if not chosen or page[1] in chosen]
     with sync_playwright() as playwright:
-        args = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=path, args=args)
+        browser = launched(playwright)
         writer = bound(browser, Path(html), pages, about)
         browser.close()
     whole = Path(f"{target}.new")

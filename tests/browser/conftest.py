@@ -4,23 +4,10 @@ import os
 import shutil
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import sync_playwright
 
-from tests.browser.live import evaluator
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-def found() -> str | None:
-    """Where the browser is that $CHROMIUM names, or the first of its usual names."""
-    named = os.environ.get("CHROMIUM")
-    return next(filter(None, map(shutil.which, [named] if named else BROWSERS)), None)
-
-
-def launched(playwright: Playwright) -> Browser:
-    """The browser, started. Chromium refuses to run its sandbox as root."""
-    args = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return playwright.chromium.launch(executable_path=found(), args=args)
+from book.pdf import BROWSERS, found, launched
+from tests.browser.live import evaluator, opened, written
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +32,13 @@ def evaluate(request):
             pytest.skip("no Node")
         return evaluator(None)
     return evaluator(request.getfixturevalue("browser"))
+
+
+@pytest.fixture
+def page(request, browser, tmp_path):
+    """A page with the live figure that the test's file is named for; nothing may go wrong in it."""
+    name = request.path.stem.removeprefix("test_live_")
+    page = opened(browser, written(tmp_path, name))
+    yield page
+    assert page.errors == []
+    page.close()

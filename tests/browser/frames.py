@@ -15,8 +15,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from book.pdf import launched
 from dropout.figures.widgets import names
-from tests.browser.conftest import launched
 from tests.browser.live import opened, written
 
 TIMED = """() => {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from book.pdf import launched
 from dropout.figures.widgets import HERE, names
-from tests.browser.conftest import launched
 from tests.browser.live import opened, written
 
 # What is painted has no markup of its own: it becomes a picture.

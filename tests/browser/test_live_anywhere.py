@@ -7,7 +7,6 @@ import pytest
 
 from dropout.mask import MaskKey, keep_mask, lanes, threshold
 from dropout.shard import Shard
-from tests.browser.live import opened, written
 from tests.browser.looks import settle
 
 SHAPE, SEED = (8, 24), 16
@@ -19,14 +18,6 @@ STATES = [
 ]
 MASK = "figure.draw(base, figure.plan(given, {by}), given.p)"
 pytestmark = pytest.mark.unchecked
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "anywhere"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def places(split):

@@ -14,7 +14,6 @@ from dropout.figures.widgets import HERE
 from dropout.mask import MaskKey, inverted_scale, keep_mask
 from dropout.nn import Dropout
 from tests.browser import regressor
-from tests.browser.live import opened, written
 
 SEED, WIDTH = 2016, 32
 GRID = torch.linspace(-1.8, 1.7, 100, dtype=torch.float64)[:, None]
@@ -65,14 +64,6 @@ DRAW = """given.map((each) => {
   const net = figure.network(each.p);
   return figure.functions(base, net, figure.below(net), each, each.from, each.to);
 })"""
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "band"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 @pytest.mark.parametrize(("own", "library"), [(False, sampled), (True, own_masks)])

@@ -11,7 +11,6 @@ from scipy.stats import binom, norm
 from dropout import MaskKey, functional
 from dropout.theory.ensembles import all_masks, mask_probabilities
 from dropout.theory.penalties import noise_variance
-from tests.browser.live import opened, written
 from tests.browser.looks import settle
 
 FANS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
@@ -39,14 +38,6 @@ def widest_gap(a, p):
     first = np.append(True, ~same[:-1])
     before = below - chances[order]
     return max(np.abs(below - normal)[~same].max(), np.abs(before - normal)[first].max())
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "fan_in"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def numbers(page):

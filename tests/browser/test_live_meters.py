@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from dropout import experiments
-from tests.browser.live import opened, written
 
 CHAPTER = Path(__file__).parents[2] / "chapters/09_why_it_helps.ipynb"
 WAYS = {
@@ -22,14 +21,6 @@ pytestmark = pytest.mark.unchecked
 @pytest.fixture(scope="module")
 def study():
     return experiments.read("why_it_helps")["arms"]
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "meters"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def sets(arm, quantity):

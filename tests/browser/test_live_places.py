@@ -10,20 +10,11 @@ from torch import nn
 from dropout.functional import attention, drop_path, dropout
 from dropout.mask import MaskKey, inverted_scale, realised_rate
 from dropout.theory.ensembles import all_masks, mask_probabilities
-from tests.browser.live import opened, written
 from tests.browser.looks import settle
 
 SEED, T, D, INNER = 2544, 6, 8, 16
 SHAPES = {1: (T, D), 3: (T, D), 4: (T, INNER), 5: (T, D)}
 pytestmark = pytest.mark.unchecked
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "places"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def rows(evaluate, *given: tuple[float, int]) -> list[dict]:

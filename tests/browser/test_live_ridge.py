@@ -7,7 +7,6 @@ from sklearn.linear_model import Ridge
 
 from dropout.theory.ensembles import all_masks, mask_probabilities
 from dropout.theory.penalties import fit_least_squares, squared_loss_penalty
-from tests.browser.live import opened, written
 from tests.browser.looks import settle
 
 DIABETES = load_diabetes(scaled=False)
@@ -33,14 +32,6 @@ def explained(shift, p):
     x = features(shift)
     w, b = fit_least_squares(x, Y, p)
     return 100 * (1 - np.mean((Y - b - x @ w) ** 2) / Y.var())
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "ridge"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def said(page):

@@ -14,14 +14,6 @@ WAYS = {"vanilla": reference.vanilla_dropout, "inverted": reference.dropout}
 pytestmark = pytest.mark.unchecked
 
 
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "scalings"))
-    yield page
-    assert page.errors == []
-    page.close()
-
-
 def sent(way, p, draws):
     """What the library sends on for the four units, a row for each draw."""
     return np.array([WAYS[way](H, p, key=MaskKey(SEED, step=d)) for d in range(draws)])

@@ -8,7 +8,6 @@ import torch
 
 from dropout.functional import drop_block2d
 from dropout.mask import MaskKey, block_threshold, keep_mask, realised_rate
-from tests.browser.live import opened, written
 
 SEED, SHAPE = 2016, (2, 3, 6, 6)
 SHARED = {
@@ -17,14 +16,6 @@ SHARED = {
 }  # fmt: skip
 RATES = [round(0.05 * k, 2) for k in range(1, 20)]
 pytestmark = pytest.mark.unchecked
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "shared"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def library(who: str, p: float, step: int) -> np.ndarray:

@@ -12,7 +12,6 @@ from torch.optim.swa_utils import update_bn
 
 from dropout.nn import Dropout
 from dropout.theory.variance_shift import before_batch_norm, reestimate, through_weights
-from tests.browser.live import opened, written
 
 TOGETHER = {"alone": (0, 0.5), "cancel": (0.1, 0), "some": (0.1, 0.1), "all": (0.1, 1)}
 pytestmark = pytest.mark.unchecked
@@ -35,14 +34,6 @@ def between(p, c, d, together):
 def direct(p, c):
     """The library's shift of a unit of variance 1 right before a batch norm."""
     return before_batch_norm(np.array([float(c)]), np.ones(1), p)[0]
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "shift"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 def said(page, *numbers):

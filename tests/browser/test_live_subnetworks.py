@@ -25,14 +25,6 @@ AREA, SPECK = 2600, 0.7
 pytestmark = pytest.mark.unchecked
 
 
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "subnetworks"))
-    yield page
-    assert page.errors == []
-    page.close()
-
-
 def made(evaluate, net="softmax", strength=2, draw=0):
     """The figure's network, for `evaluate`."""
     given = {"net": net, "strength": strength, "draw": draw}

@@ -4,19 +4,10 @@ import numpy as np
 import pytest
 
 from dropout.mask import MaskKey, keep_mask, realised_rate
-from tests.browser.live import opened, written
 from tests.browser.looks import settle
 
 EXAMPLES, SEED = 4, 2014
 pytestmark = pytest.mark.unchecked
-
-
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "thinned"))
-    yield page
-    assert page.errors == []
-    page.close()
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.95])

@@ -28,14 +28,6 @@ RUN = """(() => {
 pytestmark = pytest.mark.unchecked
 
 
-@pytest.fixture
-def page(browser, tmp_path):
-    page = opened(browser, written(tmp_path, "train"))
-    yield page
-    assert page.errors == []
-    page.close()
-
-
 def network(first, width, p):
     """The figure's first weights as a network of PyTorch with the library's dropout."""
     model = torch.nn.Sequential(

@@ -1,16 +1,9 @@
 """The book as one PDF: contents, page numbers, bookmarks, and links that lead on within it."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
+from book import pdf
 from tests.browser.book import HTML, needs_book
-
-ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("pdf", ROOT / "book/pdf.py")
-pdf = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(pdf)
 
 PAGES = [("Idea", "book/mask"), ("Idea", "book/notation"), ("Sources", "book/references")]
 pytestmark = [pytest.mark.unchecked, needs_book]

@@ -62,10 +62,10 @@ base.mount({_literal(identity)}, figure, {_literal(self.state)});
 def live(name: str, **state: Any) -> Live:
     """A live figure of this book, to be shown as the value of a notebook's cell.
 
-    It works in a page that is opened from disk, in JupyterLab and in VS Code. `state` sets its
-    controls by their keys (numbers, words, truth values). Raises ValueError where there is no
-    such figure, and TypeError where a value is of another kind. A control that there is not leaves
-    the still picture, and an error in the console.
+    It works in a page that is opened from disk and in JupyterLab. `state` sets its controls by
+    their keys (numbers, words, truth values). Raises ValueError where there is no such figure, and
+    TypeError where a value is of another kind. A control that there is not leaves the still
+    picture, and an error in the console.
 
     >>> live("thinned", p=0.25)
     live('thinned', p=0.25)
