@@ -66,10 +66,7 @@ def comparison(
         found: Result = {"grid_size": len(next(iter(grids.values()))), "by": by, "arms": {}}
         for arm in arms:
             chosen = choice(finished, arm, grids[arm], len(tuning_seeds), by)
-            final = [
-                f for f in finished if f.settings.items() >= {"stage": FINAL, "arm": arm}.items()
-            ]
-            final.sort(key=lambda f: seeds.index(f.settings["seed"]))
+            final = finals(finished, arm)
             found["arms"][arm] = {"settings": arms[arm], "chosen": chosen, **judged(final)}
         return found | {"tuning_seeds": list(tuning_seeds), "seeds": list(seeds)}
 
@@ -115,6 +112,11 @@ def choice(
 def of(finished: Sequence[Finished], **settings: Any) -> list[Finished]:
     """The runs that have these settings."""
     return [each for each in finished if each.settings.items() >= settings.items()]
+
+
+def finals(finished: Sequence[Finished], arm: str) -> list[Finished]:
+    """The networks of an arm that are judged, by seed: those of two arms stand in pairs."""
+    return sorted(of(finished, stage=FINAL, arm=arm), key=lambda run: run.settings["seed"])
 
 
 def judged(final: Sequence[Finished]) -> Result:

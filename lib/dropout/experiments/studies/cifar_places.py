@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from dropout.experiments import cifar_shift
-from dropout.experiments.comparison import FINAL, comparison, curve, interval, of, product
+from dropout.experiments.comparison import comparison, curve, finals, interval, product
 from dropout.experiments.mnist_networks import measured
 from dropout.experiments.study import Finished, Result, Settings
 from dropout.nn import Dropout
@@ -211,8 +211,7 @@ def summary(finished: Sequence[Finished]) -> Result:
     """What `comparison` tells, and for each arm the official images and the statistics anew."""
     found = compared(finished)
     for arm, told in found["arms"].items():
-        final = sorted(of(finished, stage=FINAL, arm=arm), key=lambda each: each.settings["seed"])
-        results = [each.result for each in final]
+        results = [each.result for each in finals(finished, arm)]
         for part in ("official", "noisy", "clean"):
             if results and part in results[0]:
                 told[part] = {

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 from dropout.experiments import mnist_networks
-from dropout.experiments.comparison import FINAL, comparison, curve, interval, of, product
+from dropout.experiments.comparison import comparison, curve, finals, interval, product
 from dropout.experiments.mnist_networks import CLASSES, PIXELS, TRAIN, measured, parts
 from dropout.experiments.study import Finished, Result
 from dropout.nn import DropConnect, Dropout
@@ -139,7 +139,7 @@ def summary(finished: Sequence[Finished]) -> Result:
     """What `comparison` tells, and for each arm the vote and the sampled prediction."""
     found = COMPARED.summary(finished)
     for arm, told in found["arms"].items():
-        final = [each.result for each in of(finished, stage=FINAL, arm=arm)]
+        final = [each.result for each in finals(finished, arm)]
         if final:
             told["vote"] = vote([each["wrong"] for each in final], IMAGES)
             told["sampled"] = {

@@ -22,7 +22,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from dropout.experiments.comparison import FINAL, comparison, interval, of, product
+from dropout.experiments.comparison import comparison, finals, interval, product
 from dropout.experiments.film_reviews import Part, Texts, split
 from dropout.experiments.study import Finished, Result
 from dropout.nn import Dropout
@@ -129,7 +129,7 @@ def summary(finished: Sequence[Finished]) -> Result:
     """What `comparison` tells, and accuracy (%) and loss of each part, chosen stop and long."""
     found = COMPARISON.summary(finished)
     for arm, of_arm in found["arms"].items():
-        results = [each.result for each in of(finished, stage=FINAL, arm=arm)]
+        results = [each.result for each in finals(finished, arm)]
         of_arm["stopped"] = accuracies(results)
         of_arm["long"] = accuracies([result["long"] for result in results])
     return found | {"epochs": EPOCHS}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dropout.experiments.comparison import FINAL, comparison, interval, of, product
+from dropout.experiments.comparison import comparison, finals, interval, product
 from dropout.experiments.mnist_networks import fit, measured, parts, training
 from dropout.experiments.mnist_networks import train as tune
 from dropout.experiments.study import Finished, Result, Settings
@@ -73,8 +73,7 @@ def train(*, arm: str, judge: str, device: str, **settings: Any) -> Result:
 
 def errors(finished: Sequence[Finished], arm: str, part: str) -> dict[int, float]:
     """The errors (%) of an arm's final networks, by seed."""
-    final = sorted(of(finished, stage=FINAL, arm=arm), key=lambda f: f.settings["seed"])
-    return {f.settings["seed"]: f.result[part]["error"] for f in final}
+    return {f.settings["seed"]: f.result[part]["error"] for f in finals(finished, arm)}
 
 
 def panel(finished: Sequence[Finished], arms: Mapping[float, str]) -> Result:
