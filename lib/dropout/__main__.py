@@ -6,6 +6,7 @@ library here, `experiment` runs the studies on real data, `info` says which engi
 import argparse
 import contextlib
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -147,4 +148,11 @@ def describe(facts: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who was reading has left, `head` for instance
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,6 +1,8 @@
 """`python -m dropout experiment`: what it prints, writes, and says of a wrong word."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -47,6 +49,15 @@ def test_show_says_how_far_a_study_is_and_what_it_found(capsys, filled):
     arms = json.loads(table)["arms"]
     assert len(arms["one"]["test"]["loss"]["values"]) == 3
     assert len(arms["two"]["test"]["loss"]["values"]) == 1
+
+
+def test_who_reads_may_leave_at_any_time(tmp_path):
+    command = [sys.executable, "-m", "dropout", "experiment", "list"]
+    store = ["--store", str(tmp_path / "runs.sqlite")]
+    with subprocess.Popen(command + store, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 1
 
 
 def test_export_writes_what_was_found_and_where_it_comes_from(capsys, filled, tmp_path):
