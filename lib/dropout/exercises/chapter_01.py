@@ -426,8 +426,8 @@ EXERCISES.append(
         title="Max-norm",
         trains="another regulariser, which is often used along with dropout",
         question=r"""
-*Max-norm* lets large steps do no lasting harm: after each step, the vector $w$ of the weights into
-a unit is scaled back to the length $c$ if it has become longer. Its length is
+*Max-norm* keeps a unit's weights from growing long: after each step, the vector $w$ of the weights
+into a unit is scaled back to the length $c$ if it has become longer. Its length is
 $\sqrt{\sum_j w_j^2}$. Write `project(w, c)` for one unit: `w` is a list, an array
 or a tensor of its incoming weights, and what comes out has the same direction and a length of at
 most `c`. Weights that are no longer than that stay as they are.

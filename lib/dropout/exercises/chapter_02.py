@@ -242,7 +242,7 @@ What is wrong?
         ],
         solution=r"""
 `eval()` stays in force until `train()` is called. The first evaluation switched dropout off, and
-epochs 2 to 4 were trained without it. Call `model.train()` at the start of every epoch, not once
+epochs 2 to 4 were trained without it. Call `model.train()` after every evaluation, not once
 before the loop. No message tells of this; the only sign is that the network overfits as if it had
 no dropout.
 """,

@@ -69,40 +69,41 @@ EXERCISES.append(
         trains="the variance over data and masks",
         question=r"""
 On the three images of a small training set, a unit behind a ReLU takes the values 0, 0 and 3. It
-drops with $p = \frac14$ (inverted dropout) and then enters a batch norm. What is its variance
+drops with $p = \frac15$ (inverted dropout) and then enters a batch norm. What is its variance
 shift, the variance in evaluation over that in training? Variances are over all the data (divide
 by 3) and, in training, over all masks too.
 """,
-        answer=2 / 3,
+        answer=8 / 11,
         hints=[
             "The shift is $v / (v + \\frac pq (c^2 + v))$, with mean $c$ and variance $v$ over the "
             "data.",
             "Here $c = 1$, and $c^2 + v$ is the mean square of the values. What is $p/q$?",
-            "The mean square is $9/3 = 3$, so $v = 3 - 1^2 = 2$, and $p/q = \\frac13$.",
+            "The mean square is $9/3 = 3$, so $v = 3 - 1^2 = 2$, and $p/q = \\frac14$.",
         ],
         solution=r"""
 Over the data the mean is $c = 1$ and the mean square 3, so $v = 3 - 1 = 2$. The masks add
-$\frac pq \cdot 3 = \frac13 \cdot 3 = 1$, so the variance in training is 3 and the shift is
-$\frac23$. To check by hand: in training the unit sends 0 except on the third image, where it sends
-4 with chance $\frac34$. Over all, the mean is 1, the mean square $\frac13 \cdot \frac34 \cdot 16 =
-4$, and the variance $4 - 1 = 3$.
+$\frac pq \cdot 3 = \frac14 \cdot 3 = \frac34$, so the variance in training is $\frac{11}4$ and the
+shift is $2 / \frac{11}4 = \frac8{11}$. To check by hand: in training the unit sends 0 except on the
+third image, where it sends $3 / \frac45 = \frac{15}4$ with chance $\frac45$. Over all, the mean is
+1, the mean square $\frac13 \cdot \frac45 \cdot \frac{225}{16} = \frac{15}4$, and the variance
+$\frac{15}4 - 1 = \frac{11}4$.
 """,
         wrong=[
-            Wrong(0.75, "That is $q$, right for units of mean 0. This unit has a mean, and the "
-                        "masks' noise grows with the *square* of each value, not with its distance "
-                        "from the mean."),
-            Wrong(1.5, "That is training over evaluation. The shift is evaluation over training, "
-                       "and never above 1."),
-            Wrong(1 / 3, "That is the share of the training variance that the masks add. The shift "
-                         "is the share that stays without them."),
-            Wrong(2 / 11, "The noise has been multiplied by $q/p$. A scaled coin $m/q$ has the "
-                          "variance $p/q$: less noise at a low rate, not more."),
-            Wrong(2 / 2.75, "The noise has been multiplied by $p$. A scaled coin $m/q$ has the "
-                            "variance $pq / q^2$, which is not $p$."),
-            Wrong(0.8165, "That is the root of the shift: the ratio of standard deviations. The "
+            Wrong(0.8, "That is $q$, right for units of mean 0. This unit has a mean, and the "
+                       "masks' noise grows with the *square* of each value, not with its distance "
+                       "from the mean."),
+            Wrong(1.375, "That is training over evaluation. The shift is evaluation over training, "
+                         "and never above 1."),
+            Wrong(3 / 11, "That is the share of the training variance that the masks add. The "
+                          "shift is the share that stays without them."),
+            Wrong(1 / 7, "The noise has been multiplied by $q/p$. A scaled coin $m/q$ has the "
+                         "variance $p/q$: less noise at a low rate, not more."),
+            Wrong(2 / 2.6, "The noise has been multiplied by $p$. A scaled coin $m/q$ has the "
+                           "variance $pq / q^2$, which is not $p$."),
+            Wrong(0.8528, "That is the root of the shift: the ratio of standard deviations. The "
                           "shift compares variances."),
-            Wrong(9 / 13, "The variance of the values has been divided by 2, as for a sample. Here "
-                          "the three images are all the data: divide by 3."),
+            Wrong(3 / 4, "The variance of the values has been divided by 2, as for a sample. Here "
+                         "the three images are all the data: divide by 3."),
         ],
     )
 )  # fmt: skip

@@ -125,7 +125,7 @@ to 0.8? Commit yourself before you look at the figure.
         options={
             "a": "It falls all the way: the more dropout, the better.",
             "b": "It falls to a sharp minimum at 0.5, and rises as fast.",
-            "c": "It falls, is nearly the same over a wide range, and rises at the end.",
+            "c": "It changes little over a wide range, and rises at the end.",
             "d": "It rises all the way: with a stop in time dropout has nothing to give.",
         },
         answer="c",
@@ -135,8 +135,9 @@ to 0.8? Commit yourself before you look at the figure.
             "What did the first chapter find for 0.1 and for 0.8?",
         ],
         solution=r"""
-It falls, stays nearly level, and rises where too few of 64 units are left. Nothing singles out
-one half, and small differences between rates in the trough take many runs to be told apart.
+It stays nearly level up to one half, a little lower at 0.2, and is far higher at 0.8. Nothing
+singles out one half, and small differences between rates in the trough take many runs to be told
+apart.
 """,
         wrong=[
             Wrong("a", "At 0.8 a layer of 64 has 13 units on average, and the noise is 16 times "

@@ -31,18 +31,18 @@ has the highest test loss?
             "does a hidden unit stay?",
         ],
         solution=r"""
-Two layers at 0.5 drop at 0.75. That is what costs most of the four, about four times the loss of
-the sound network. A seed in the loop comes next, then the dropout on the outputs. To train with
-dropout in the first epoch only is to train nearly without dropout.
+Two layers at 0.5 drop at 0.75. That is what costs most of the four at this step, about four times
+the loss of the sound network. A seed in the loop comes next, then the dropout on the outputs. To
+train with dropout in the first epoch only is to train nearly without dropout.
 """,
         wrong=[
             Wrong("a", "It has dropout in one epoch of forty. Such a network is one without "
                        "dropout, and on these digits that costs little."),
             Wrong("b", "It costs, since each image then meets one mask only. But half of each "
                        "hidden layer is still there in every step."),
-            Wrong("d", "Its loss *in training* is the worst of all, for half of the answers are "
-                       "deleted. The test loss is measured without that, and the hidden layers "
-                       "have learned."),
+            Wrong("d", "Its loss *in training* is more than twice that of the sound network, for "
+                       "half of the answers are deleted. The test loss is measured without that, "
+                       "and the hidden layers have learned."),
         ],
         reveals="fig-what-traps-cost",
     )
