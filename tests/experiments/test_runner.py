@@ -118,6 +118,13 @@ def test_killed_ten_times_and_shared_by_two_a_study_loses_nothing_and_ends_the_s
     assert len(set(began[-4:])) == 2
 
 
+def test_threads_of_one_process_leave_each_other_s_numbers_alone(tmp_path, undisturbed):
+    path = tmp_path / "runs.sqlite"
+    with Store(path) as store, ThreadPoolExecutor(4) as pool:
+        Work(TINY, store, [], "cpu").all(lambda: nullcontext((pool, 4)))
+    assert rows(path) == undisturbed
+
+
 def test_the_parent_killed_its_workers_end_and_the_rest_is_done_later(tmp_path, undisturbed):
     path = tmp_path / "runs.sqlite"
     process = running(TINY, path, "--jobs", "1")
@@ -173,13 +180,13 @@ def test_a_run_that_fails_stops_the_study_and_the_others_are_kept(tmp_path):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """The address of a Dask scheduler, with two workers, each a process with one thread."""
+    """The address of a Dask scheduler, with two workers, each a process with two threads."""
     pytest.importorskip("dask.distributed")
     script = (
         "import sys, time\n"
         "from dask.distributed import LocalCluster\n"
         "if __name__ == '__main__':\n"
-        "    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as c:\n"
+        "    with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as c:\n"
         "        print(c.scheduler_address, *(w.pid for w in c.workers.values()), flush=True)\n"
         "        time.sleep(600)\n"
     )

@@ -1,7 +1,8 @@
 """Runs of a study, by processes of this machine or by a Dask cluster, into a store.
 
-A run has one thread: on small networks a second one gains nothing. What is lost when a worker dies
-is done again; what fails by itself stops the study, after the runs that are under way.
+A run has one thread: on small networks a second one gains nothing. A process does one run at a
+time, since PyTorch's generator is the process's. What is lost when a worker dies is done again;
+what fails by itself stops the study, after the runs that are under way.
 """
 
 import os
@@ -26,6 +27,7 @@ Pool = AbstractContextManager[tuple[Executor, int]]
 DEATHS = 3  # of workers, after which a run is taken to be their cause
 ANSWER = 10  # seconds for a scheduler to answer
 PAUSE = 2.0  # seconds between looks at what another process has finished
+ALONE = threading.Lock()  # a Dask worker may have many threads, which would draw in turn
 
 
 class RunError(Exception):
@@ -34,12 +36,13 @@ class RunError(Exception):
 
 def work(name: str, settings: Settings, device: str) -> Finished:
     """Do one run of a study that is found by its name; what a worker does."""
-    torch.set_num_threads(1)
     study = find(name)
     given = {key: value for key, value in settings.items() if key != "stage"}
-    begin = time.perf_counter()
-    result = study.train(**given, device=device)
-    return Finished(settings, result, time.perf_counter() - begin, surroundings())
+    with ALONE:
+        torch.set_num_threads(1)
+        begin = time.perf_counter()
+        result = study.train(**given, device=device)
+        return Finished(settings, result, time.perf_counter() - begin, surroundings())
 
 
 def run_study(
@@ -79,7 +82,7 @@ def processes(jobs: int | None) -> Iterator[tuple[Executor, int]]:
 
 @contextmanager
 def cluster(scheduler: str) -> Iterator[tuple[Executor, int]]:
-    """The workers of a Dask scheduler, and how many runs they do at a time.
+    """The workers of a Dask scheduler, and how many there are: each does one run at a time.
 
     What a worker was doing when it died is given to another one by Dask.
     """
@@ -92,7 +95,7 @@ def cluster(scheduler: str) -> Iterator[tuple[Executor, int]]:
     except (OSError, ValueError) as error:
         raise RunError(f"no Dask scheduler answers at {scheduler!r}: {error}") from error
     with client:
-        yield client.get_executor(pure=False), max(1, sum(client.nthreads().values()))
+        yield client.get_executor(pure=False), max(1, len(client.nthreads()))
 
 
 def _end_with_the_parent(stop: Event) -> None:
