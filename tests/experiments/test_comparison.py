@@ -52,6 +52,19 @@ def test_test_data_are_for_the_chosen_point_alone():
     assert len({(each["lr"], each["stop"]) for each in final}) == 1
 
 
+def test_runs_of_other_seeds_or_settings_choose_nothing():
+    before = tiny.study("one")
+    first = [tiny.done(each) for each in before.plan([])]
+    first += [tiny.done(each) for each in before.plan(first)[len(first) :]]
+    for study in (tiny.study("one", tuning_seeds=(7,)), tiny.study("one", slow=1e-6)):
+        assert {each["stage"] for each in study.plan(first)} == {"check", "tune"}
+        assert study.summary(first)["arms"]["one"]["test"]["loss"] == interval([])
+        anew = [tiny.done(each) for each in study.plan([])]
+        assert study.plan(first + anew) == study.plan(anew)
+        told, alone = (study.summary(runs)["arms"]["one"] for runs in (first + anew, anew))
+        assert told["chosen"] == alone["chosen"]
+
+
 def test_a_study_of_which_nothing_is_finished_has_a_summary():
     found = tiny.STUDY.summary([])
     assert found["arms"]["one"]["chosen"] is None

@@ -244,7 +244,7 @@ def test_the_summary_of_table_2_has_the_curve_of_the_point_that_was_chosen():
     arm = "standard, 512"
     runs = [
         finished(TUNE, arm, 900, {"at": [1, 2], "validation": {"loss": [1, 1], "error": errors}},
-                 judge="validation", lr=lr)
+                 judge="validation", lr=lr, **table_2.ARMS[arm])
         for lr, errors in ((0.5, [3, 4]), (1.0, [3, 2]), (2.0, [9, 8]))
     ]  # fmt: skip
     told = table_2.STUDY.summary(runs)["arms"][arm]

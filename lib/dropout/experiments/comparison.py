@@ -53,20 +53,28 @@ def comparison(
         fixed = {"stage": TUNE, "arm": arm, "judge": "validation"} | arms[arm]
         return [fixed | {"seed": s} | point for point in grids[arm] for s in tuning_seeds]
 
+    def chosen_of(finished: Sequence[Finished], arm: str) -> Result | None:
+        tuned = among(of(finished, stage=TUNE, arm=arm), tuning(arm))
+        return choice(tuned, arm, grids[arm], len(tuning_seeds), by)
+
+    def judging(arm: str, chosen: Result | None) -> list[Settings]:
+        if not chosen:
+            return []
+        fixed = {"stage": FINAL, "arm": arm, "judge": "test"} | arms[arm]
+        point = chosen["point"] | {"stop": chosen["stop"]}
+        return [fixed | {"seed": s} | point for s in seeds]
+
     def runs(finished: Sequence[Finished]) -> list[Settings]:
         listed = [each for arm in arms for each in tuning(arm)]
         for arm in arms:
-            if chosen := choice(finished, arm, grids[arm], len(tuning_seeds), by):
-                fixed = {"stage": FINAL, "arm": arm, "judge": "test"} | arms[arm]
-                point = chosen["point"] | {"stop": chosen["stop"]}
-                listed += [fixed | {"seed": s} | point for s in seeds]
+            listed += judging(arm, chosen_of(finished, arm))
         return listed
 
     def summary(finished: Sequence[Finished]) -> Result:
         found: Result = {"grid_size": len(next(iter(grids.values()))), "by": by, "arms": {}}
         for arm in arms:
-            chosen = choice(finished, arm, grids[arm], len(tuning_seeds), by)
-            final = finals(finished, arm)
+            chosen = chosen_of(finished, arm)
+            final = among(finals(finished, arm), judging(arm, chosen))
             found["arms"][arm] = {"settings": arms[arm], "chosen": chosen, **judged(final)}
         return found | {"tuning_seeds": list(tuning_seeds), "seeds": list(seeds)}
 
@@ -88,6 +96,7 @@ def choice(
 ) -> Result | None:
     """The best point of an arm and when to stop, or None while a run of its tuning is missing.
 
+    `finished` has no other runs of the arm's tuning than those to choose by, `tuned` for a point.
     `edge` names the settings whose best value is the least or greatest that was tried.
     """
     curves = []
@@ -112,6 +121,11 @@ def choice(
 def of(finished: Sequence[Finished], **settings: Any) -> list[Finished]:
     """The runs that have these settings."""
     return [each for each in finished if each.settings.items() >= settings.items()]
+
+
+def among(finished: Sequence[Finished], planned: Sequence[Settings]) -> list[Finished]:
+    """The runs whose settings are planned: no others, of earlier seeds or fixed settings."""
+    return [each for each in finished if each.settings in planned]
 
 
 def finals(finished: Sequence[Finished], arm: str) -> list[Finished]:
