@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dropout.__main__ import main
+from dropout.experiments import command
 from dropout.experiments.store import Store
 from dropout.experiments.study import find, names
 from tests.experiments import tiny
@@ -65,9 +66,10 @@ def test_export_writes_what_was_found_and_where_it_comes_from(capsys, filled, tm
     assert ran("export", NAME, "--store", str(filled), "--to", str(to)) == 0
     found = json.loads(to.read_text("utf-8"))
     assert found["runs"] == {"finished": 9, "planned": 11, "complete": False}
-    assert found["provenance"]["command"] == "python -m dropout experiment run tiny"
+    assert found["provenance"]["command"] == f"python -m dropout experiment run {NAME}"
     assert found["provenance"]["seeds"] == [0, 1, 2, 3, 9]
     assert found["provenance"]["machine"] == "here"
+    assert found["provenance"]["device"] == "cpu"
     assert found["check"]["settings"]["stage"] == "check"
     assert found["check"]["result"].keys() == {"train", "test"}
 
@@ -97,6 +99,45 @@ def test_nothing_is_exported_of_a_study_that_was_never_run(capsys, tmp_path):
     assert ran("export", NAME, "--store", str(tmp_path / "s.sqlite"), "--to", str(to)) == 1
     assert "nothing of tiny is finished yet" in capsys.readouterr().err
     assert not to.exists()
+
+
+@pytest.fixture
+def results(monkeypatch, tmp_path):
+    """The folder of the book's results; the study "rate" is the tiny one."""
+    folder = tmp_path / "results"
+    monkeypatch.setattr(command, "FOLDERS", (folder,))
+    monkeypatch.setattr(command, "find", lambda name: tiny.STUDY)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("finished", "complete", "replaced"),
+    [(11, True, False), (10, False, False), (9, False, True), (8, False, True)],
+)
+def test_the_book_s_results_are_replaced_by_none_that_are_less_complete(
+    capsys, filled, results, finished, complete, replaced
+):
+    results.mkdir()
+    path = results / "rate.json"
+    there = {"runs": {"finished": finished, "planned": 11, "complete": complete}}
+    path.write_text(json.dumps(there), "utf-8")
+    assert ran("export", "rate", "--store", str(filled)) == 1 - replaced
+    found = json.loads(path.read_text("utf-8"))
+    assert found["runs"]["finished"] == (9 if replaced else finished)
+    assert replaced or f"{finished} of 11 runs, and 9 of 11 are" in capsys.readouterr().err
+
+
+def test_a_study_of_one_s_own_leaves_the_book_s_results_alone(capsys, filled, results):
+    assert ran("export", NAME, "--store", str(filled)) == 1
+    assert f"{NAME} is a study of your own: name a file" in capsys.readouterr().err
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("to", [(), ("--to", "/proc/nowhere/tiny.json")])
+def test_where_results_cannot_be_written_another_file_is_asked_for(capsys, filled, results, to):
+    assert ran("export", "rate", "--store", str(filled), *to) == 1
+    assert "cannot be written" in (said := capsys.readouterr().err)
+    assert "name another by --to" in said
 
 
 @pytest.mark.parametrize(
