@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from dropout.experiments.study import Finished, Result, Settings, Study
+from dropout.experiments.study import Finished, Result, Settings, Study, as_json
 
 TUNE, FINAL = "tune", "final"
 LEVEL = 0.95  # of the intervals
@@ -43,6 +43,7 @@ def comparison(
     The point and the time with the least mean over the tuning seeds are chosen, `by` "loss" or
     "error". Raises ValueError where the grids are not of equal size or seeds are used twice.
     """
+    arms, grids = as_json(dict(arms)), as_json(dict(grids))
     sizes = {arm: len(grids[arm]) for arm in arms}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the arms' grids must be of equal size, got {sizes}")
@@ -97,7 +98,7 @@ def choice(
     """The best point of an arm and when to stop, or None while a run of its tuning is missing.
 
     `finished` has no other runs of the arm's tuning than those to choose by, `tuned` for a point.
-    `edge` names the settings whose best value is the least or greatest that was tried.
+    `edge` names the numbers whose best value is the least or greatest that was tried.
     """
     curves = []
     for point in grid:
@@ -109,8 +110,9 @@ def choice(
         at = of_point[0]["at"]
     best, time = np.unravel_index(np.argmin(curves), np.shape(curves))
     point = grid[int(best)]
+    numbers = {name: value for name, value in point.items() if isinstance(value, int | float)}
     edge = [
-        name for name, value in point.items()
+        name for name, value in numbers.items()
         if len(axis := sorted({each[name] for each in grid})) > 1 and value in (axis[0], axis[-1])
     ]  # fmt: skip
     if len(at) > 1 and time == len(at) - 1:

@@ -59,14 +59,18 @@ class Study:
     def plan(self, finished: Sequence[Finished], arms: Sequence[str] = ()) -> list[Settings]:
         """All runs that can be told by now, the check first; of these arms, or of all.
 
-        Raises LookupError for an arm that the study does not have.
+        Settings are as JSON gives them back, with lists for tuples. Raises LookupError for an arm
+        that the study does not have.
         """
-        runs = self.runs(finished)
+        runs = as_json(self.runs(finished))
         known = list(dict.fromkeys(each["arm"] for each in runs))
         for arm in arms:
             if arm not in known:
                 raise LookupError(f"study {self.name} has no arm {arm!r}{near(arm, known)}")
-        return [self.check | CHECK, *(each for each in runs if not arms or each["arm"] in arms)]
+        return [
+            as_json(self.check | CHECK),
+            *(each for each in runs if not arms or each["arm"] in arms),
+        ]
 
     def key(self, settings: Settings, device: str) -> str:
         """The name of a run: a hash of all that settles it."""
@@ -97,6 +101,15 @@ def find(name: str) -> Study:
     if not isinstance(study, Study):
         raise LookupError(f"{name!r} is no study: {attribute} of {module} is {study!r}")
     return study
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON gives it back: as settings come from a store, to which they are compared.
+
+    >>> as_json({"widths": (8, 16)})
+    {'widths': [8, 16]}
+    """
+    return json.loads(json.dumps(value))
 
 
 def near(name: str, known: Sequence[str]) -> str:
