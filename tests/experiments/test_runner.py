@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from pathlib import Path
+from threading import Timer
 from unittest.mock import Mock
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from dropout.experiments import runner
 from dropout.experiments.runner import RunError, Work, run_study
 from dropout.experiments.store import Store
+from tests.experiments import tiny
 
 ROOT = Path(__file__).parents[2]
 TINY = "tests.experiments.tiny:SLOW"
@@ -165,10 +167,54 @@ def test_a_run_that_its_workers_never_survive_is_given_up(tmp_path):
     pool.submit.return_value = died
     died.set_exception(BrokenProcessPool("a worker died"))
     with Store(tmp_path / "runs.sqlite") as store:
-        with pytest.raises(RunError, match="worker died 3 times, perhaps of too little memory"):
+        with pytest.raises(RunError, match="worker died 3 times with no other run beside it"):
             Work(TINY, store, [], "cpu").all(lambda: nullcontext((pool, 1)))
         assert pool.submit.call_count == 3
         assert store.claim(["free"]) == "free"
+
+
+class Mortal:
+    """A pool that breaks soon after the one deadly run began; every other run takes longer."""
+
+    def __init__(self) -> None:
+        self.begun: list[Future] = []
+
+    def submit(self, work, name, settings, device):
+        self.begun.append(run := Future())
+        if (settings["stage"], settings["arm"], settings["lr"]) == ("tune", "one", 0.1):
+            Timer(0.05, self.breaks).start()
+        else:
+            Timer(0.5, self.ends, (run, settings)).start()
+        return run
+
+    def ends(self, run: Future, settings: dict) -> None:
+        if not run.done():
+            run.set_result(tiny.done(settings))
+
+    def breaks(self) -> None:
+        for run in self.begun:
+            if not run.done():
+                run.set_exception(BrokenProcessPool("a worker died"))
+
+
+def test_the_run_that_its_workers_never_survive_is_told_from_those_beside_it(tmp_path):
+    check, deadly, innocent, *_ = (tiny.STUDY.key(each, "cpu") for each in tiny.STUDY.plan([]))
+    path = tmp_path / "runs.sqlite"
+    with Store(path) as store, pytest.raises(RunError, match=f"run {deadly} of tiny: its worker"):
+        Work("tests.experiments.tiny:STUDY", store, [], "cpu").all(
+            lambda: nullcontext((Mortal(), 3))
+        )
+    assert rows(path).keys() == {check, innocent}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_a_process_counts_the_cores_that_it_may_use():
+    script = (
+        "import os; from dropout.experiments.runner import cores; "
+        "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); print(cores())"
+    )
+    out, err = started("-c", script).communicate(timeout=60)
+    assert out == "1\n", err
 
 
 def test_a_run_that_fails_stops_the_study_and_the_others_are_kept(tmp_path):

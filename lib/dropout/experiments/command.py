@@ -29,7 +29,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     for each in (running, showing, exporting):
         each.add_argument("name", help="a study of `list`, or module:attribute of your own")
     running.add_argument("--arms", nargs="+", default=[], metavar="ARM", help="these arms only")
-    running.add_argument("--jobs", type=count, metavar="N", help="processes, by default one a core")
+    running.add_argument("--jobs", type=count, metavar="N",
+                         help="processes, by default one for each core it may use")  # fmt: skip
     running.add_argument("--scheduler", metavar="ADDRESS", help="of Dask: its workers do the runs")
     exporting.add_argument("--to", type=Path, metavar="FILE",
                            help="by default NAME.json among the book's results, for its studies, "
