@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -147,13 +148,40 @@ def test_where_results_cannot_be_written_another_file_is_asked_for(capsys, fille
         (("show", "xyz"), "no study 'xyz'; there are "),
         (("run", NAME, "--arms", "onee"), "study tiny has no arm 'onee'; did you mean 'one'?"),
         (("run", NAME, "--arms", "xyz"), "no arm 'xyz'; there are one, two"),
-        (("show", "nowhere.at_all:STUDY"), "No module named 'nowhere'"),
+        (("show", "xyz"), "(your own is module:attribute)"),
+        (("show", ":STUDY"), "no study ':STUDY'; there are "),
+        (("show", ".x:STUDY"), "no study '.x:STUDY'; there are "),
+        (("show", "nowhere.at_all:STUDY"), "no study 'nowhere.at_all:STUDY': No module named"),
+        (("show", "lacking:STUDY"), "'lacking:STUDY' cannot be imported: No module named 'xyz'"),
         (("show", "tests.experiments.tiny:train"), "'tests.experiments.tiny:train' is no study"),
     ],
 )
-def test_a_wrong_word_is_named_with_the_near_ones(capsys, tmp_path, arguments, said):
+def test_a_wrong_word_is_named_with_the_near_ones(capsys, tmp_path, monkeypatch, arguments, said):
+    (tmp_path / "lacking.py").write_text("import xyz", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
     assert ran(*arguments, "--store", str(tmp_path / "runs.sqlite")) == 1
     assert said in capsys.readouterr().err
+
+
+def test_what_is_wrong_in_a_study_is_not_taken_for_a_wrong_word(monkeypatch, tmp_path):
+    faulty = replace(tiny.STUDY, runs=lambda finished: {}["validation"])
+    monkeypatch.setattr(command, "find", lambda name: faulty)
+    with pytest.raises(KeyError, match="validation"):
+        main(["experiment", "show", NAME, "--store", str(tmp_path / "runs.sqlite")])
+
+
+def test_without_a_home_a_store_is_asked_for_by_what_needs_one(capsys, monkeypatch, tmp_path):
+    def nowhere(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("DROPOUT_RUNS", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.expanduser", nowhere)
+    main(["info"])
+    assert ran("list", "--store", str(tmp_path / "runs.sqlite")) == 0
+    capsys.readouterr()
+    assert ran("list") == 1
+    assert "name a file by --store or DROPOUT_RUNS" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5"])

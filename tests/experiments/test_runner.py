@@ -12,11 +12,13 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 from unittest.mock import Mock
 
 import pytest
+import torch
 
 from dropout.experiments import runner
 from dropout.experiments.runner import RunError, Work, run_study
@@ -219,9 +221,19 @@ def test_a_process_counts_the_cores_that_it_may_use():
 
 def test_a_run_that_fails_stops_the_study_and_the_others_are_kept(tmp_path):
     path = tmp_path / "runs.sqlite"
-    with pytest.raises(RunError, match=r"run .* of tiny: ValueError: this arm is at fault"):
+    said = (
+        r'run .* of tiny: ValueError: this arm is at fault\nsettings: .*"arm": "faulty".*"seed": 0'
+    )
+    with pytest.raises(RunError, match=said):
         do("tests.experiments.tiny:FAULTY", path)
     assert len(rows(path)) == 3  # the check and the tuning of the arm before
+
+
+def test_a_result_that_no_store_can_hold_is_the_fault_of_its_run(tmp_path, monkeypatch):
+    holds = replace(tiny.STUDY, train=lambda **settings: {"loss": torch.tensor(1.0)})
+    monkeypatch.setattr(tiny, "STUDY", holds)
+    with pytest.raises(RunError, match=r'TypeError: .* Tensor is not JSON(.|\n)*"stage": "check"'):
+        do("tests.experiments.tiny:STUDY", tmp_path / "runs.sqlite")
 
 
 @pytest.fixture

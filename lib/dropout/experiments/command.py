@@ -11,7 +11,7 @@ import torch
 
 from dropout.experiments.results import FOLDERS, replace
 from dropout.experiments.store import Store, StoreError, default_path
-from dropout.experiments.study import CHECK, Finished, Result, Study, find, names
+from dropout.experiments.study import CHECK, Finished, Result, Study, UnknownError, find, names
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,8 +36,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
                            help="by default NAME.json among the book's results, for its studies, "
                            "and no less complete than what is there")  # fmt: skip
     for each in (listing, running, showing, exporting):
-        each.add_argument("--store", type=Path, default=default_path(), metavar="FILE",
-                          help="of the finished runs, by default %(default)s")  # fmt: skip
+        each.add_argument("--store", type=Path, metavar="FILE",
+                          help="of the finished runs, by default $DROPOUT_RUNS, else "
+                          "~/.local/state/dropout-book/runs.sqlite")  # fmt: skip
         each.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
 
 
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from dropout.experiments.runner import RunError, run_study  # it wants tqdm, `info` does not
 
     try:
+        options.store = options.store or default_path()
         if options.action == "list":
             return listed(options)
         study = find(options.name)
@@ -67,7 +69,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                     scheduler=options.scheduler, device=options.device,
                 )  # fmt: skip
             finished = planned(study, store, options.device)
-    except (LookupError, StoreError, RunError) as error:
+    except (UnknownError, StoreError, RunError) as error:
         print(f"error: {error.args[0]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

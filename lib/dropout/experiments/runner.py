@@ -5,6 +5,7 @@ time, since PyTorch's generator is the process's. What is lost when a worker die
 what fails by itself stops the study, after the runs that are under way.
 """
 
+import json
 import os
 import threading
 import time
@@ -42,6 +43,7 @@ def work(name: str, settings: Settings, device: str) -> Finished:
         torch.set_num_threads(1)
         begin = time.perf_counter()
         result = study.train(**given, device=device)
+        json.dumps(result)  # a result that no store can hold is this run's fault
         return Finished(settings, result, time.perf_counter() - begin, surroundings())
 
 
@@ -60,8 +62,8 @@ def run_study(
     default one for each core that this one may use; with `scheduler`, the address of a Dask
     scheduler, its workers do. Other processes may work on the same store at the same time.
 
-    Raises RunError where a run fails, LookupError for an unknown study or arm, StoreError where the
-    store cannot be written. Runs that are under way then are still finished and stored.
+    Raises RunError where a run fails, UnknownError for an unknown study or arm, StoreError where
+    the store cannot be written. Runs that are under way then are still finished and stored.
     """
     make = (lambda: cluster(scheduler)) if scheduler else lambda: processes(jobs)
     Work(name, store, arms, device).all(make)
@@ -127,6 +129,7 @@ class Work:
         self.suspects: set[str] = set()  # at work when a worker died, and not finished since
         self.deaths: Counter[str] = Counter()  # of suspects that no other run was beside
         self.fault: RunError | None = None
+        self.planned: dict[str, Settings] = {}
         self.done = 0
 
     def all(self, make: Callable[[], Pool]) -> None:
@@ -151,6 +154,7 @@ class Work:
             self.study.key(settings, self.device): settings
             for settings in self.study.plan(list(finished.values()), self.arms)
         }
+        self.planned |= planned
         self.done = len(planned.keys() & finished.keys())
         return {key: settings for key, settings in planned.items() if key not in finished}
 
@@ -199,9 +203,7 @@ class Work:
         if isinstance(error, BrokenProcessPool):
             self.lost(key, alone)
             return True
-        self.fault = RunError(
-            f"run {key} of {self.study.name}: {type(error).__name__}: {error}"
-        ).with_traceback(error.__traceback__)
+        self.fault = self.failed(key, f"{type(error).__name__}: {error}")
         self.fault.__cause__ = error
         return False
 
@@ -210,7 +212,13 @@ class Work:
         self.suspects.add(key)
         self.deaths[key] += alone
         if self.deaths[key] == DEATHS:
-            self.fault = RunError(
-                f"run {key} of {self.study.name}: its worker died {DEATHS} times with no other run "
-                "beside it, perhaps of too little memory"
+            self.fault = self.failed(
+                key,
+                f"its worker died {DEATHS} times with no other run beside it, perhaps of too "
+                "little memory",
             )
+
+    def failed(self, key: str, how: str) -> RunError:
+        """How a run failed, and which it is: its key alone says nothing."""
+        settings = json.dumps(self.planned[key])
+        return RunError(f"run {key} of {self.study.name}: {how}\nsettings: {settings}")

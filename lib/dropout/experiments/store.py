@@ -38,10 +38,16 @@ class StoreError(Exception):
 
 
 def default_path() -> Path:
-    """$DROPOUT_RUNS, else runs.sqlite below $XDG_STATE_HOME, by default ~/.local/state."""
-    if named := os.environ.get("DROPOUT_RUNS"):
-        return Path(named).expanduser()
-    home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    """$DROPOUT_RUNS, else runs.sqlite below $XDG_STATE_HOME, by default ~/.local/state.
+
+    Raises StoreError where that needs the user's home, and the system knows of none.
+    """
+    try:
+        if named := os.environ.get("DROPOUT_RUNS"):
+            return Path(named).expanduser()
+        home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    except RuntimeError as error:
+        raise StoreError(f"{error}: name a file by --store or DROPOUT_RUNS") from error
     return Path(home) / "dropout-book" / "runs.sqlite"
 
 
