@@ -184,6 +184,17 @@ def test_without_a_home_a_store_is_asked_for_by_what_needs_one(capsys, monkeypat
     assert "name a file by --store or DROPOUT_RUNS" in capsys.readouterr().err
 
 
+def test_a_gpu_is_asked_for_by_runs_on_this_machine_alone(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    elsewhere = "--device", "cuda", "--store", str(tmp_path / "runs.sqlite")
+    assert ran("show", NAME, *elsewhere) == 0
+    assert ran("list", *elsewhere) == 0
+    assert ran("run", NAME, *elsewhere) == 2
+    assert "PyTorch finds no CUDA device on this machine" in capsys.readouterr().err
+    monkeypatch.setattr("dropout.experiments.runner.run_study", lambda *given, **named: None)
+    assert ran("run", NAME, "--scheduler", "tcp://there", *elsewhere) == 0
+
+
 @pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5"])
 def test_jobs_are_counted_from_one(capsys, jobs):
     assert ran("run", NAME, "--jobs", jobs) == 2

@@ -174,6 +174,12 @@ def some_bags(n=300, d=5):
     return Bags(csr_array(np.column_stack([x, np.ones(n)])), y), x
 
 
+def test_logistic_regression_on_another_device_is_refused():
+    given = {key: value for key, value in imdb_logistic.STUDY.check.items() if key != "stage"}
+    with pytest.raises(ValueError, match="done on the CPU: leave out --device cuda"):
+        imdb_logistic.train(**given, device="cuda")
+
+
 def test_a_review_has_each_word_and_each_pair_of_adjacent_words_once():
     number = {}
     assert codes(["a", "b", "a", "b"], number, False).tolist() == [0, 1]

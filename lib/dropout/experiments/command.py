@@ -51,7 +51,8 @@ def count(text: str) -> int:
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Do what the command line asks; the exit status."""
-    if options.device == "cuda" and not torch.cuda.is_available():
+    here = options.action == "run" and not options.scheduler
+    if here and options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: PyTorch finds no CUDA device on this machine")
     from dropout.experiments.runner import RunError, run_study  # it wants tqdm, `info` does not
 

@@ -156,7 +156,10 @@ def train(
     """Fit one classifier, whose end no arm chooses (`stop` is that end), and measure it.
 
     A final run has under "wrong" the test reviews that it gets wrong: bits in hexadecimal digits.
+    Raises ValueError for another device than the CPU, which alone does this work.
     """
+    if device != "cpu":
+        raise ValueError(f"this study is done on the CPU: leave out --device {device}")
     data = bags(pairs, whole=judge != "validation", examples=examples)
     if sampled:
         w = fit_sampled(data["train"], l2=l2, p=p, seed=seed)
