@@ -63,7 +63,8 @@ def run_study(
     scheduler, its workers do. Other processes may work on the same store at the same time.
 
     Raises RunError where a run fails, UnknownError for an unknown study or arm, StoreError where
-    the store cannot be written. Runs that are under way then are still finished and stored.
+    the store cannot be written. After a RunError the runs that are under way are still finished and
+    stored; after a StoreError or an interrupt they end, and are done again another time.
     """
     make = (lambda: cluster(scheduler)) if scheduler else lambda: processes(jobs)
     Work(name, store, arms, device).all(make)
