@@ -233,7 +233,7 @@ ARMS, GRIDS = arms()
 COMPARISON = comparison(
     "imdb_logistic",
     about="logistic regression on film reviews: L2, dropout's quadratic penalty, dropout",
-    beside="Wager, Wang and Liang (2013), their accuracies on IMDB with labelled reviews",
+    beside="no published table; the method is that of Wager, Wang and Liang (2013)",
     scale="all reviews with labels, as there; none without, which the paper adds for its best "
     "results; words are letters, digits and apostrophes, and features those of two reviews or more",
     train=train,
