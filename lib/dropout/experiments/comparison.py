@@ -136,7 +136,7 @@ def finals(finished: Sequence[Finished], arm: str) -> list[Finished]:
 
 
 def judged(final: Sequence[Finished]) -> Result:
-    """Each network's loss and error in training and test, and their means."""
+    """The seconds of final networks, and the `interval` of loss and error in training and test."""
     found: Result = {"seconds": [round(f.seconds, 2) for f in final]}
     for part in ("train", "test"):
         found[part] = {
