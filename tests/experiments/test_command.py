@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from dropout.__main__ import main
+from dropout.experiments import command
 from dropout.experiments.store import Store
 from dropout.experiments.study import find, names
 from tests.experiments import tiny
@@ -65,9 +67,10 @@ def test_export_writes_what_was_found_and_where_it_comes_from(capsys, filled, tm
     assert ran("export", NAME, "--store", str(filled), "--to", str(to)) == 0
     found = json.loads(to.read_text("utf-8"))
     assert found["runs"] == {"finished": 9, "planned": 11, "complete": False}
-    assert found["provenance"]["command"] == "python -m dropout experiment run tiny"
+    assert found["provenance"]["command"] == f"python -m dropout experiment run {NAME}"
     assert found["provenance"]["seeds"] == [0, 1, 2, 3, 9]
     assert found["provenance"]["machine"] == "here"
+    assert found["provenance"]["device"] == "cpu"
     assert found["check"]["settings"]["stage"] == "check"
     assert found["check"]["result"].keys() == {"train", "test"}
 
@@ -99,6 +102,45 @@ def test_nothing_is_exported_of_a_study_that_was_never_run(capsys, tmp_path):
     assert not to.exists()
 
 
+@pytest.fixture
+def results(monkeypatch, tmp_path):
+    """The folder of the book's results; the study "rate" is the tiny one."""
+    folder = tmp_path / "results"
+    monkeypatch.setattr(command, "FOLDERS", (folder,))
+    monkeypatch.setattr(command, "find", lambda name: tiny.STUDY)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("finished", "complete", "replaced"),
+    [(11, True, False), (10, False, False), (9, False, True), (8, False, True)],
+)
+def test_the_book_s_results_are_replaced_by_none_that_are_less_complete(
+    capsys, filled, results, finished, complete, replaced
+):
+    results.mkdir()
+    path = results / "rate.json"
+    there = {"runs": {"finished": finished, "planned": 11, "complete": complete}}
+    path.write_text(json.dumps(there), "utf-8")
+    assert ran("export", "rate", "--store", str(filled)) == 1 - replaced
+    found = json.loads(path.read_text("utf-8"))
+    assert found["runs"]["finished"] == (9 if replaced else finished)
+    assert replaced or f"{finished} of 11 runs, and 9 of 11 are" in capsys.readouterr().err
+
+
+def test_a_study_of_one_s_own_leaves_the_book_s_results_alone(capsys, filled, results):
+    assert ran("export", NAME, "--store", str(filled)) == 1
+    assert f"{NAME} is a study of your own: name a file" in capsys.readouterr().err
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("to", [(), ("--to", "/proc/nowhere/tiny.json")])
+def test_where_results_cannot_be_written_another_file_is_asked_for(capsys, filled, results, to):
+    assert ran("export", "rate", "--store", str(filled), *to) == 1
+    assert "cannot be written" in (said := capsys.readouterr().err)
+    assert "name another by --to" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -106,13 +148,51 @@ def test_nothing_is_exported_of_a_study_that_was_never_run(capsys, tmp_path):
         (("show", "xyz"), "no study 'xyz'; there are "),
         (("run", NAME, "--arms", "onee"), "study tiny has no arm 'onee'; did you mean 'one'?"),
         (("run", NAME, "--arms", "xyz"), "no arm 'xyz'; there are one, two"),
-        (("show", "nowhere.at_all:STUDY"), "No module named 'nowhere'"),
+        (("show", "xyz"), "(your own is module:attribute)"),
+        (("show", ":STUDY"), "no study ':STUDY'; there are "),
+        (("show", ".x:STUDY"), "no study '.x:STUDY'; there are "),
+        (("show", "nowhere.at_all:STUDY"), "no study 'nowhere.at_all:STUDY': No module named"),
+        (("show", "lacking:STUDY"), "'lacking:STUDY' cannot be imported: No module named 'xyz'"),
         (("show", "tests.experiments.tiny:train"), "'tests.experiments.tiny:train' is no study"),
     ],
 )
-def test_a_wrong_word_is_named_with_the_near_ones(capsys, tmp_path, arguments, said):
+def test_a_wrong_word_is_named_with_the_near_ones(capsys, tmp_path, monkeypatch, arguments, said):
+    (tmp_path / "lacking.py").write_text("import xyz", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
     assert ran(*arguments, "--store", str(tmp_path / "runs.sqlite")) == 1
     assert said in capsys.readouterr().err
+
+
+def test_what_is_wrong_in_a_study_is_not_taken_for_a_wrong_word(monkeypatch, tmp_path):
+    faulty = replace(tiny.STUDY, runs=lambda finished: {}["validation"])
+    monkeypatch.setattr(command, "find", lambda name: faulty)
+    with pytest.raises(KeyError, match="validation"):
+        main(["experiment", "show", NAME, "--store", str(tmp_path / "runs.sqlite")])
+
+
+def test_without_a_home_a_store_is_asked_for_by_what_needs_one(capsys, monkeypatch, tmp_path):
+    def nowhere(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("DROPOUT_RUNS", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.expanduser", nowhere)
+    main(["info"])
+    assert ran("list", "--store", str(tmp_path / "runs.sqlite")) == 0
+    capsys.readouterr()
+    assert ran("list") == 1
+    assert "name a file by --store or DROPOUT_RUNS" in capsys.readouterr().err
+
+
+def test_a_gpu_is_asked_for_by_runs_on_this_machine_alone(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    elsewhere = "--device", "cuda", "--store", str(tmp_path / "runs.sqlite")
+    assert ran("show", NAME, *elsewhere) == 0
+    assert ran("list", *elsewhere) == 0
+    assert ran("run", NAME, *elsewhere) == 2
+    assert "PyTorch finds no CUDA device on this machine" in capsys.readouterr().err
+    monkeypatch.setattr("dropout.experiments.runner.run_study", lambda *given, **named: None)
+    assert ran("run", NAME, "--scheduler", "tcp://there", *elsewhere) == 0
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5"])

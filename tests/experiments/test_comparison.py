@@ -1,5 +1,7 @@
 """Comparisons: who is chosen by what, and what is planned when."""
 
+import json
+
 import pytest
 
 from dropout.experiments.comparison import choice, comparison, interval, product
@@ -50,6 +52,35 @@ def test_test_data_are_for_the_chosen_point_alone():
     assert [each["seed"] for each in final] == [1, 2, 3]
     assert {each["arm"] for each in final} == {"one"}
     assert len({(each["lr"], each["stop"]) for each in final}) == 1
+
+
+def test_runs_of_other_seeds_or_settings_choose_nothing():
+    before = tiny.study("one")
+    first = [tiny.done(each) for each in before.plan([])]
+    first += [tiny.done(each) for each in before.plan(first)[len(first) :]]
+    for study in (tiny.study("one", tuning_seeds=(7,)), tiny.study("one", slow=1e-6)):
+        assert {each["stage"] for each in study.plan(first)} == {"check", "tune"}
+        assert study.summary(first)["arms"]["one"]["test"]["loss"] == interval([])
+        anew = [tiny.done(each) for each in study.plan([])]
+        assert study.plan(first + anew) == study.plan(anew)
+        told, alone = (study.summary(runs)["arms"]["one"] for runs in (first + anew, anew))
+        assert told["chosen"] == alone["chosen"]
+
+
+def test_a_grid_may_have_tuples_and_dictionaries_with_numbers():
+    """They come back from a store as lists, and with words for keys."""
+    grid = product(lr=(0.1, 0.3), widths=((8,), (16, 16)), rates=({2: 0.5, 10: 0.1},))
+    settings = {"about": "", "beside": "", "scale": "", "train": tiny.train, "check": {"w": (1,)}}
+    study = comparison(
+        "x", arms={"one": {"steps": (5, 9)}}, grids={"one": grid}, tuning_seeds=(0,), seeds=(1,),
+        **settings,
+    )  # fmt: skip
+    curves = {"at": [1], "validation": {"loss": [1.0], "error": [1.0]}}
+    planned = study.plan([])
+    stored = json.loads(json.dumps(planned))
+    assert planned == stored
+    final = study.plan([Finished(each, curves, 1.0, {}) for each in stored[1:]])[-1]
+    assert (final["stage"], final["widths"]) == ("final", [8])
 
 
 def test_a_study_of_which_nothing_is_finished_has_a_summary():

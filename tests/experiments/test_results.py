@@ -17,7 +17,7 @@ def test_what_is_written_is_read(folder):
     assert found["losses"] == {"a": [0.5]}
     assert found["provenance"]["command"] == "make study"
     assert found["provenance"]["seeds"] == [1, 2]
-    assert {"python", "numpy", "torch"} <= found["provenance"]["versions"].keys()
+    assert {"python", "numpy", "scipy", "torch"} <= found["provenance"]["versions"].keys()
     assert [path.name for path in folder.iterdir()] == ["study.json"]
 
 

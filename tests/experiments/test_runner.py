@@ -12,14 +12,18 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 from unittest.mock import Mock
 
 import pytest
+import torch
 
 from dropout.experiments import runner
 from dropout.experiments.runner import RunError, Work, run_study
 from dropout.experiments.store import Store
+from tests.experiments import tiny
 
 ROOT = Path(__file__).parents[2]
 TINY = "tests.experiments.tiny:SLOW"
@@ -118,6 +122,13 @@ def test_killed_ten_times_and_shared_by_two_a_study_loses_nothing_and_ends_the_s
     assert len(set(began[-4:])) == 2
 
 
+def test_threads_of_one_process_leave_each_other_s_numbers_alone(tmp_path, undisturbed):
+    path = tmp_path / "runs.sqlite"
+    with Store(path) as store, ThreadPoolExecutor(4) as pool:
+        Work(TINY, store, [], "cpu").all(lambda: nullcontext((pool, 4)))
+    assert rows(path) == undisturbed
+
+
 def test_the_parent_killed_its_workers_end_and_the_rest_is_done_later(tmp_path, undisturbed):
     path = tmp_path / "runs.sqlite"
     process = running(TINY, path, "--jobs", "1")
@@ -158,28 +169,82 @@ def test_a_run_that_its_workers_never_survive_is_given_up(tmp_path):
     pool.submit.return_value = died
     died.set_exception(BrokenProcessPool("a worker died"))
     with Store(tmp_path / "runs.sqlite") as store:
-        with pytest.raises(RunError, match="worker died 3 times, perhaps of too little memory"):
+        with pytest.raises(RunError, match="worker died 3 times with no other run beside it"):
             Work(TINY, store, [], "cpu").all(lambda: nullcontext((pool, 1)))
         assert pool.submit.call_count == 3
         assert store.claim(["free"]) == "free"
 
 
+class Mortal:
+    """A pool that breaks soon after the one deadly run began; every other run takes longer."""
+
+    def __init__(self) -> None:
+        self.begun: list[Future] = []
+
+    def submit(self, work, name, settings, device):
+        self.begun.append(run := Future())
+        if (settings["stage"], settings["arm"], settings["lr"]) == ("tune", "one", 0.1):
+            Timer(0.05, self.breaks).start()
+        else:
+            Timer(0.5, self.ends, (run, settings)).start()
+        return run
+
+    def ends(self, run: Future, settings: dict) -> None:
+        if not run.done():
+            run.set_result(tiny.done(settings))
+
+    def breaks(self) -> None:
+        for run in self.begun:
+            if not run.done():
+                run.set_exception(BrokenProcessPool("a worker died"))
+
+
+def test_the_run_that_its_workers_never_survive_is_told_from_those_beside_it(tmp_path):
+    check, deadly, innocent, *_ = (tiny.STUDY.key(each, "cpu") for each in tiny.STUDY.plan([]))
+    path = tmp_path / "runs.sqlite"
+    with Store(path) as store, pytest.raises(RunError, match=f"run {deadly} of tiny: its worker"):
+        Work("tests.experiments.tiny:STUDY", store, [], "cpu").all(
+            lambda: nullcontext((Mortal(), 3))
+        )
+    assert rows(path).keys() == {check, innocent}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_a_process_counts_the_cores_that_it_may_use():
+    script = (
+        "import os; from dropout.experiments.runner import cores; "
+        "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); print(cores())"
+    )
+    out, err = started("-c", script).communicate(timeout=60)
+    assert out == "1\n", err
+
+
 def test_a_run_that_fails_stops_the_study_and_the_others_are_kept(tmp_path):
     path = tmp_path / "runs.sqlite"
-    with pytest.raises(RunError, match=r"run .* of tiny: ValueError: this arm is at fault"):
+    said = (
+        r'run .* of tiny: ValueError: this arm is at fault\nsettings: .*"arm": "faulty".*"seed": 0'
+    )
+    with pytest.raises(RunError, match=said):
         do("tests.experiments.tiny:FAULTY", path)
     assert len(rows(path)) == 3  # the check and the tuning of the arm before
 
 
+def test_a_result_that_no_store_can_hold_is_the_fault_of_its_run(tmp_path, monkeypatch):
+    holds = replace(tiny.STUDY, train=lambda **settings: {"loss": torch.tensor(1.0)})
+    monkeypatch.setattr(tiny, "STUDY", holds)
+    with pytest.raises(RunError, match=r'TypeError: .* Tensor is not JSON(.|\n)*"stage": "check"'):
+        do("tests.experiments.tiny:STUDY", tmp_path / "runs.sqlite")
+
+
 @pytest.fixture
 def cluster(tmp_path):
-    """The address of a Dask scheduler, with two workers, each a process with one thread."""
+    """The address of a Dask scheduler, with two workers, each a process with two threads."""
     pytest.importorskip("dask.distributed")
     script = (
         "import sys, time\n"
         "from dask.distributed import LocalCluster\n"
         "if __name__ == '__main__':\n"
-        "    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as c:\n"
+        "    with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as c:\n"
         "        print(c.scheduler_address, *(w.pid for w in c.workers.values()), flush=True)\n"
         "        time.sleep(600)\n"
     )

@@ -94,8 +94,10 @@ def test_another_program_s_database_is_left_alone(tmp_path):
     path = tmp_path / "runs.sqlite"
     with sqlite3.connect(path) as file:
         file.execute("CREATE TABLE theirs (x)")
+    content = path.read_bytes()
     with pytest.raises(StoreError, match="has format 0"):
         Store(path)
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("path", ["/proc/runs.sqlite", "{}/file/runs.sqlite", "{}/folder"])
@@ -106,9 +108,44 @@ def test_where_nothing_can_be_written_another_place_is_asked_for(tmp_path, path)
         Store(Path(path.format(tmp_path)))
 
 
-def test_a_store_in_use_on_another_host_is_refused(tmp_path):
-    path = tmp_path / "runs.sqlite"
-    lock = tmp_path / "runs.sqlite.elsewhere.example.17.abcdef01.lock"
+def test_a_link_to_a_store_is_the_store(tmp_path):
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "runs.sqlite")
+    with Store(tmp_path / "runs.sqlite") as one, Store(tmp_path / "link.sqlite") as other:
+        assert one.claim(["k"]) == "k"
+        assert other.claim(["k"]) is None
+
+
+@pytest.mark.parametrize("name", ["runs.sqlite.bak", "runs.sqlite.of.march"])
+def test_the_locks_of_a_store_whose_name_goes_on_are_its_own(tmp_path, name):
+    (tmp_path / "runs.sqlite.anything.lock").touch()
+    with Store(tmp_path / name) as other:
+        assert other.claim(KEYS) == KEYS[0]
+        Store(tmp_path / "runs.sqlite").close()
+        with Store(tmp_path / name) as third:
+            assert third.claim(KEYS[:1]) is None
+
+
+def test_of_two_hosts_that_open_a_store_at_once_each_sees_the_other(tmp_path, monkeypatch):
+    """The other comes when this one has looked for others, or just before."""
+    path, look = tmp_path / "runs.sqlite", Store._refuse_other_hosts
+
+    def other_comes(store):
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "_refuse_other_hosts", look)
+            patch.setattr("socket.gethostname", lambda: "elsewhere")
+            with pytest.raises(StoreError, match="is in use on "):
+                Store(path)
+        look(store)
+
+    monkeypatch.setattr(Store, "_refuse_other_hosts", other_comes)
+    Store(path).close()
+    assert [each.name for each in tmp_path.iterdir()] == ["runs.sqlite"]
+
+
+@pytest.mark.parametrize("name", ["runs.sqlite", "runs[1].sqlite"])
+def test_a_store_in_use_on_another_host_is_refused(tmp_path, name):
+    path = tmp_path / name
+    lock = tmp_path / f"{name}.elsewhere.example.17.abcdef01.lock"
     lock.touch()
     with pytest.raises(StoreError, match=r"in use on elsewhere\.example by process 17") as error:
         Store(path)

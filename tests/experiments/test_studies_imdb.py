@@ -148,12 +148,15 @@ def test_the_summary_tells_accuracies_when_stopped_and_in_the_end():
     def result(error):
         return {part: {"loss": 0.1, "error": error} for part in imdb_network.PARTS}
 
-    fixed = {"stage": "final", "arm": "flat-none", "judge": "test"}
-    finished = [
+    curves = {"at": [1], "validation": {"loss": [0.1], "error": [10.0]}}
+    tuned = [Finished(each, curves, 1.0, {}) for each in imdb_network.STUDY.plan([])[1:]]
+    fixed = {"stage": "final", "arm": "flat-none", "judge": "test", "layout": "flat", "p": 0.0}
+    fixed |= {"lr": 0.001, "width": 32, "stop": 1}
+    finals = [
         Finished(fixed | {"seed": seed}, result(10.0 + seed) | {"long": result(20.0)}, 1.0, {})
         for seed in (2, 1)  # whichever ended first
     ]
-    found = imdb_network.STUDY.summary(finished)["arms"]["flat-none"]
+    found = imdb_network.STUDY.summary(tuned + finals)["arms"]["flat-none"]
     assert found["stopped"]["validation"]["accuracy"]["values"] == [89.0, 88.0]
     assert found["long"]["train"]["accuracy"]["mean"] == 80.0
     assert found["test"]["error"]["mean"] == 11.5
@@ -169,6 +172,12 @@ def some_bags(n=300, d=5):
     rates = np.where(y[:, None] == 1, np.linspace(0.7, 0.2, d), np.linspace(0.2, 0.7, d))
     x = (draw.random((n, d)) < rates).astype(float)
     return Bags(csr_array(np.column_stack([x, np.ones(n)])), y), x
+
+
+def test_logistic_regression_on_another_device_is_refused():
+    given = {key: value for key, value in imdb_logistic.STUDY.check.items() if key != "stage"}
+    with pytest.raises(ValueError, match="done on the CPU: leave out --device cuda"):
+        imdb_logistic.train(**given, device="cuda")
 
 
 def test_a_review_has_each_word_and_each_pair_of_adjacent_words_once():

@@ -167,3 +167,14 @@ def test_every_way_has_nine_points_and_its_cost():
     told = study.STUDY.summary(tuned)["arms"]
     assert told["texts: ensemble"]["cost"] == {"steps": 3000, "passes": 5}
     assert told["texts: nothing"]["cost"] == {"steps": None, "passes": 1}
+
+
+def test_words_are_dropped_as_by_pytorch_with_the_coins_of_the_cpu_on_each_device():
+    x = torch.rand(7, 33)
+    torch.manual_seed(3)
+    expected, then = torch.nn.functional.dropout(x, 0.3), torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(study.NOISES["texts"](x, 0.3), expected)
+    torch.manual_seed(3)
+    study.NOISES["texts"](x.to("meta"), 0.3)
+    assert torch.equal(torch.rand(1), then)

@@ -59,6 +59,18 @@ def test_a_normal_draw_has_the_moments_of_a_mask_an_example():
     assert torch.equal(one_mask[0], one_mask[1])  # what either arm of the study is not
 
 
+def test_the_normal_draw_is_from_the_generator_of_the_cpu_on_each_device():
+    layer, x = nn.Linear(40, 33), torch.rand(7, 40)
+    variance = 0.3 / 0.7 * nn.functional.linear(x.square(), layer.weight.square())
+    torch.manual_seed(3)
+    expected, then = layer(x) + variance.sqrt() * torch.randn_like(layer(x)), torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(dropconnect.NormalDropConnect(layer, 0.3)(x), expected)
+    torch.manual_seed(3)
+    dropconnect.NormalDropConnect(layer.to("meta"), 0.3)(x.to("meta"))
+    assert torch.equal(torch.rand(1), then)
+
+
 def test_in_evaluation_it_is_the_layer_and_its_gradient_is_finite_at_0():
     layer = nn.Linear(5, 2)
     noisy, x = dropconnect.NormalDropConnect(layer, 0.5), torch.zeros(3, 5)
@@ -244,7 +256,7 @@ def test_the_summary_of_table_2_has_the_curve_of_the_point_that_was_chosen():
     arm = "standard, 512"
     runs = [
         finished(TUNE, arm, 900, {"at": [1, 2], "validation": {"loss": [1, 1], "error": errors}},
-                 judge="validation", lr=lr)
+                 judge="validation", lr=lr, **table_2.ARMS[arm])
         for lr, errors in ((0.5, [3, 4]), (1.0, [3, 2]), (2.0, [9, 8]))
     ]  # fmt: skip
     told = table_2.STUDY.summary(runs)["arms"][arm]

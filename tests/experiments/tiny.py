@@ -46,12 +46,12 @@ def train(*, arm, p, lr, seed, judge, device, stop=None, slow=0.0):
     return {"train": part, "test": part}
 
 
-def study(*arms: str, slow: float = 0.0, version: int = 1, lrs=(0.1, 0.3)):
+def study(*arms: str, slow: float = 0.0, version: int = 1, lrs=(0.1, 0.3), tuning_seeds=(0,)):
     return comparison(
         "tiny", about="a study that is over in a second", beside="nothing", scale="tiny",
         train=train, arms={arm: {"p": 0.5, "slow": slow} for arm in arms},
         grids={arm: product(lr=lrs) for arm in arms},
-        tuning_seeds=(0,), seeds=(1, 2, 3),
+        tuning_seeds=tuning_seeds, seeds=(1, 2, 3),
         check={"arm": arms[0], "p": 0.5, "lr": 0.1, "seed": 9, "judge": "test", "stop": 2},
         version=version,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 
 from dropout.experiments.results import FOLDERS, replace
 from dropout.experiments.store import Store, StoreError, default_path
-from dropout.experiments.study import CHECK, Finished, Result, Study, find, names
+from dropout.experiments.study import CHECK, Finished, Result, Study, UnknownError, find, names
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,13 +29,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     for each in (running, showing, exporting):
         each.add_argument("name", help="a study of `list`, or module:attribute of your own")
     running.add_argument("--arms", nargs="+", default=[], metavar="ARM", help="these arms only")
-    running.add_argument("--jobs", type=count, metavar="N", help="processes, by default one a core")
+    running.add_argument("--jobs", type=count, metavar="N",
+                         help="processes, by default one for each core it may use")  # fmt: skip
     running.add_argument("--scheduler", metavar="ADDRESS", help="of Dask: its workers do the runs")
     exporting.add_argument("--to", type=Path, metavar="FILE",
-                           help="by default NAME.json among the book's results")  # fmt: skip
+                           help="by default NAME.json among the book's results, for its studies, "
+                           "and no less complete than what is there")  # fmt: skip
     for each in (listing, running, showing, exporting):
-        each.add_argument("--store", type=Path, default=default_path(), metavar="FILE",
-                          help="of the finished runs, by default %(default)s")  # fmt: skip
+        each.add_argument("--store", type=Path, metavar="FILE",
+                          help="of the finished runs, by default $DROPOUT_RUNS, else "
+                          "~/.local/state/dropout-book/runs.sqlite")  # fmt: skip
         each.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
 
 
@@ -48,11 +51,13 @@ def count(text: str) -> int:
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Do what the command line asks; the exit status."""
-    if options.device == "cuda" and not torch.cuda.is_available():
+    here = options.action == "run" and not options.scheduler
+    if here and options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: PyTorch finds no CUDA device on this machine")
     from dropout.experiments.runner import RunError, run_study  # it wants tqdm, `info` does not
 
     try:
+        options.store = options.store or default_path()
         if options.action == "list":
             return listed(options)
         study = find(options.name)
@@ -65,7 +70,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                     scheduler=options.scheduler, device=options.device,
                 )  # fmt: skip
             finished = planned(study, store, options.device)
-    except (LookupError, StoreError, RunError) as error:
+    except (UnknownError, StoreError, RunError) as error:
         print(f"error: {error.args[0]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -76,10 +81,11 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         print(f"{study.about}\nbeside: {study.beside}\nscale: {study.scale}\n")
         print(json.dumps(study.summary(finished), indent=1))
     if options.action == "export":
-        if not finished:
-            print(f"error: nothing of {study.name} is finished yet", file=sys.stderr)
+        try:
+            print(export(options.name, study, finished, options.device, options.to))
+        except ExportError as error:
+            print(f"error: {error}", file=sys.stderr)
             return 1
-        print(export(study, finished, options.to))
     return 0
 
 
@@ -114,14 +120,54 @@ def counted(study: Study, finished: Sequence[Finished]) -> tuple[int, int]:
     return len(finished), len(study.plan(finished))
 
 
-def export(study: Study, finished: Sequence[Finished], to: Path | None) -> Path:
-    """Write a study's summary with its provenance, and its check with what it gave."""
+class ExportError(Exception):
+    """Results that cannot be written, or would replace better ones, and what to do about it."""
+
+
+def export(
+    name: str, study: Study, finished: Sequence[Finished], device: str, to: Path | None
+) -> Path:
+    """Write a study's summary with its provenance, and its check with what it gave.
+
+    By default to the book's results: then `name` must be one of the library's studies, and a file
+    there is replaced by no less complete a result. Raises ExportError.
+    """
+    if not finished:
+        raise ExportError(f"nothing of {study.name} is finished yet")
+    path = to or place(name, study, finished)
+    content = exported(name, study, finished, device)
+    try:
+        return replace(path, content)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written ({error}): name another by --to") from error
+
+
+def place(name: str, study: Study, finished: Sequence[Finished]) -> Path:
+    """Where a study stands among the book's results, if it may."""
+    if name not in names():
+        raise ExportError(f"{name} is a study of your own: name a file for its results by --to")
+    path = FOLDERS[0] / f"{name}.json"
+    done, all_runs = counted(study, finished)
+    if done < all_runs and path.is_file():
+        there = json.loads(path.read_text("utf-8"))["runs"]
+        if there["complete"] or there["finished"] > done:
+            raise ExportError(
+                f"{path} has {there['finished']} of {there['planned']} runs, and {done} of "
+                f"{all_runs} are here: run the rest first, or name another file by --to"
+            )
+    return path
+
+
+def exported(name: str, study: Study, finished: Sequence[Finished], device: str) -> Result:
+    """What `export` writes."""
     done, all_runs = counted(study, finished)
     places = [each.surroundings for each in finished]
     seeds = {each.settings["seed"] for each in finished if "seed" in each.settings}
-    content: Result = {
+    command = f"python -m dropout experiment run {name}"
+    return {
         "provenance": {
-            "command": f"python -m dropout experiment run {study.name}",
+            "command": command if device == "cpu" else f"{command} --device {device}",
+            "device": device,
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
             "seeds": sorted(seeds),
             **places[-1],
@@ -145,4 +191,3 @@ def export(study: Study, finished: Sequence[Finished], to: Path | None) -> Path:
         ),
         **study.summary(finished),
     }
-    return replace(to or FOLDERS[0] / f"{study.name}.json", content)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from dropout.experiments.study import Finished, Result, Settings, Study
+from dropout.experiments.study import Finished, Result, Settings, Study, as_json
 
 TUNE, FINAL = "tune", "final"
 LEVEL = 0.95  # of the intervals
@@ -43,6 +43,7 @@ def comparison(
     The point and the time with the least mean over the tuning seeds are chosen, `by` "loss" or
     "error". Raises ValueError where the grids are not of equal size or seeds are used twice.
     """
+    arms, grids = as_json(dict(arms)), as_json(dict(grids))
     sizes = {arm: len(grids[arm]) for arm in arms}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the arms' grids must be of equal size, got {sizes}")
@@ -53,20 +54,28 @@ def comparison(
         fixed = {"stage": TUNE, "arm": arm, "judge": "validation"} | arms[arm]
         return [fixed | {"seed": s} | point for point in grids[arm] for s in tuning_seeds]
 
+    def chosen_of(finished: Sequence[Finished], arm: str) -> Result | None:
+        tuned = among(of(finished, stage=TUNE, arm=arm), tuning(arm))
+        return choice(tuned, arm, grids[arm], len(tuning_seeds), by)
+
+    def judging(arm: str, chosen: Result | None) -> list[Settings]:
+        if not chosen:
+            return []
+        fixed = {"stage": FINAL, "arm": arm, "judge": "test"} | arms[arm]
+        point = chosen["point"] | {"stop": chosen["stop"]}
+        return [fixed | {"seed": s} | point for s in seeds]
+
     def runs(finished: Sequence[Finished]) -> list[Settings]:
         listed = [each for arm in arms for each in tuning(arm)]
         for arm in arms:
-            if chosen := choice(finished, arm, grids[arm], len(tuning_seeds), by):
-                fixed = {"stage": FINAL, "arm": arm, "judge": "test"} | arms[arm]
-                point = chosen["point"] | {"stop": chosen["stop"]}
-                listed += [fixed | {"seed": s} | point for s in seeds]
+            listed += judging(arm, chosen_of(finished, arm))
         return listed
 
     def summary(finished: Sequence[Finished]) -> Result:
         found: Result = {"grid_size": len(next(iter(grids.values()))), "by": by, "arms": {}}
         for arm in arms:
-            chosen = choice(finished, arm, grids[arm], len(tuning_seeds), by)
-            final = finals(finished, arm)
+            chosen = chosen_of(finished, arm)
+            final = among(finals(finished, arm), judging(arm, chosen))
             found["arms"][arm] = {"settings": arms[arm], "chosen": chosen, **judged(final)}
         return found | {"tuning_seeds": list(tuning_seeds), "seeds": list(seeds)}
 
@@ -88,7 +97,8 @@ def choice(
 ) -> Result | None:
     """The best point of an arm and when to stop, or None while a run of its tuning is missing.
 
-    `edge` names the settings whose best value is the least or greatest that was tried.
+    `finished` has no other runs of the arm's tuning than those to choose by, `tuned` for a point.
+    `edge` names the numbers whose best value is the least or greatest that was tried.
     """
     curves = []
     for point in grid:
@@ -100,8 +110,9 @@ def choice(
         at = of_point[0]["at"]
     best, time = np.unravel_index(np.argmin(curves), np.shape(curves))
     point = grid[int(best)]
+    numbers = {name: value for name, value in point.items() if isinstance(value, int | float)}
     edge = [
-        name for name, value in point.items()
+        name for name, value in numbers.items()
         if len(axis := sorted({each[name] for each in grid})) > 1 and value in (axis[0], axis[-1])
     ]  # fmt: skip
     if len(at) > 1 and time == len(at) - 1:
@@ -114,13 +125,18 @@ def of(finished: Sequence[Finished], **settings: Any) -> list[Finished]:
     return [each for each in finished if each.settings.items() >= settings.items()]
 
 
+def among(finished: Sequence[Finished], planned: Sequence[Settings]) -> list[Finished]:
+    """The runs whose settings are planned: no others, of earlier seeds or fixed settings."""
+    return [each for each in finished if each.settings in planned]
+
+
 def finals(finished: Sequence[Finished], arm: str) -> list[Finished]:
     """The networks of an arm that are judged, by seed: those of two arms stand in pairs."""
     return sorted(of(finished, stage=FINAL, arm=arm), key=lambda run: run.settings["seed"])
 
 
 def judged(final: Sequence[Finished]) -> Result:
-    """Each network's loss and error in training and test, and their means."""
+    """The seconds of final networks, and the `interval` of loss and error in training and test."""
     found: Result = {"seconds": [round(f.seconds, 2) for f in final]}
     for part in ("train", "test"):
         found[part] = {

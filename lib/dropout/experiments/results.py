@@ -15,7 +15,7 @@ import torch
 
 from dropout.kernels.engines import COMPILERS, serving
 
-PACKAGES = "numpy", "numba", "torch", "triton"
+PACKAGES = "dropout-book", "numpy", "scipy", "numba", "torch", "triton"
 THREADS = "OMP_", "MKL_", "KMP_", "NUMBA_"  # how the environment's settings of threads begin
 # In a checkout, and where an installed copy keeps them.
 FOLDERS = (

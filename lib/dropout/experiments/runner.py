@@ -1,9 +1,11 @@
 """Runs of a study, by processes of this machine or by a Dask cluster, into a store.
 
-A run has one thread: on small networks a second one gains nothing. What is lost when a worker dies
-is done again; what fails by itself stops the study, after the runs that are under way.
+A run has one thread: on small networks a second one gains nothing. A process does one run at a
+time, since PyTorch's generator is the process's. What is lost when a worker dies is done again;
+what fails by itself stops the study, after the runs that are under way.
 """
 
+import json
 import os
 import threading
 import time
@@ -23,9 +25,10 @@ from dropout.experiments.store import Store
 from dropout.experiments.study import Finished, Settings, find
 
 Pool = AbstractContextManager[tuple[Executor, int]]
-DEATHS = 3  # of workers, after which a run is taken to be their cause
+DEATHS = 3  # of workers that do one run and no other, after which it is taken to be their cause
 ANSWER = 10  # seconds for a scheduler to answer
 PAUSE = 2.0  # seconds between looks at what another process has finished
+ALONE = threading.Lock()  # a Dask worker may have many threads, which would draw in turn
 
 
 class RunError(Exception):
@@ -34,12 +37,14 @@ class RunError(Exception):
 
 def work(name: str, settings: Settings, device: str) -> Finished:
     """Do one run of a study that is found by its name; what a worker does."""
-    torch.set_num_threads(1)
     study = find(name)
     given = {key: value for key, value in settings.items() if key != "stage"}
-    begin = time.perf_counter()
-    result = study.train(**given, device=device)
-    return Finished(settings, result, time.perf_counter() - begin, surroundings())
+    with ALONE:
+        torch.set_num_threads(1)
+        begin = time.perf_counter()
+        result = study.train(**given, device=device)
+        json.dumps(result)  # a result that no store can hold is this run's fault
+        return Finished(settings, result, time.perf_counter() - begin, surroundings())
 
 
 def run_study(
@@ -54,11 +59,12 @@ def run_study(
     """Do all runs of a study that the store lacks; what is stored already is left as it is.
 
     `name` is that of a study of the library or "module:attribute". `jobs` processes work, by
-    default one a core; with `scheduler`, the address of a Dask scheduler, its workers do. Other
-    processes may work on the same store at the same time.
+    default one for each core that this one may use; with `scheduler`, the address of a Dask
+    scheduler, its workers do. Other processes may work on the same store at the same time.
 
-    Raises RunError where a run fails, LookupError for an unknown study or arm, StoreError where the
-    store cannot be written. Runs that are under way then are still finished and stored.
+    Raises RunError where a run fails, UnknownError for an unknown study or arm, StoreError where
+    the store cannot be written. After a RunError the runs that are under way are still finished and
+    stored; after a StoreError or an interrupt they end, and are done again another time.
     """
     make = (lambda: cluster(scheduler)) if scheduler else lambda: processes(jobs)
     Work(name, store, arms, device).all(make)
@@ -67,7 +73,7 @@ def run_study(
 @contextmanager
 def processes(jobs: int | None) -> Iterator[tuple[Executor, int]]:
     """Processes of this machine, and how many there are. Whatever ends this one ends them."""
-    jobs, context = jobs or os.cpu_count() or 1, get_context("spawn")
+    jobs, context = jobs or cores(), get_context("spawn")
     stop = context.Event()
     with ProcessPoolExecutor(jobs, context, _end_with_the_parent, (stop,)) as pool:
         try:
@@ -77,9 +83,16 @@ def processes(jobs: int | None) -> Iterator[tuple[Executor, int]]:
             raise
 
 
+def cores() -> int:
+    """How many cores this process may use: of a shared machine seldom all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def cluster(scheduler: str) -> Iterator[tuple[Executor, int]]:
-    """The workers of a Dask scheduler, and how many runs they do at a time.
+    """The workers of a Dask scheduler, and how many there are: each does one run at a time.
 
     What a worker was doing when it died is given to another one by Dask.
     """
@@ -92,7 +105,7 @@ def cluster(scheduler: str) -> Iterator[tuple[Executor, int]]:
     except (OSError, ValueError) as error:
         raise RunError(f"no Dask scheduler answers at {scheduler!r}: {error}") from error
     with client:
-        yield client.get_executor(pure=False), max(1, sum(client.nthreads().values()))
+        yield client.get_executor(pure=False), max(1, len(client.nthreads()))
 
 
 def _end_with_the_parent(stop: Event) -> None:
@@ -114,8 +127,10 @@ class Work:
     def __init__(self, name: str, store: Store, arms: Sequence[str], device: str) -> None:
         self.name, self.study, self.store = name, find(name), store
         self.arms, self.device = arms, device
-        self.deaths: Counter[str] = Counter()
+        self.suspects: set[str] = set()  # at work when a worker died, and not finished since
+        self.deaths: Counter[str] = Counter()  # of suspects that no other run was beside
         self.fault: RunError | None = None
+        self.planned: dict[str, Settings] = {}
         self.done = 0
 
     def all(self, make: Callable[[], Pool]) -> None:
@@ -140,54 +155,71 @@ class Work:
             self.study.key(settings, self.device): settings
             for settings in self.study.plan(list(finished.values()), self.arms)
         }
+        self.planned |= planned
         self.done = len(planned.keys() & finished.keys())
         return {key: settings for key, settings in planned.items() if key not in finished}
 
     def use(self, pool: Executor, width: int, bar: tqdm) -> None:
-        """Keep a pool busy until all is done, a run has failed, or the pool is broken."""
+        """Keep a pool busy until all is done, a run has failed, or the pool is broken.
+
+        A pool that breaks does not tell whose worker died: all runs that were under way are
+        suspects, which are done first and one at a time.
+        """
         busy: dict[Future[Finished], str] = {}
         broken = False
         while not broken:
             missing = {} if self.fault else self.missing()
             bar.n, bar.total = self.done, self.done + len(missing)
             bar.refresh()
-            while not broken and len(busy) < width and (key := self.store.claim(list(missing))):
+            room = 1 if self.suspects & missing.keys() else width
+            order = sorted(missing, key=lambda key: (key not in self.suspects, self.deaths[key]))
+            while not broken and len(busy) < room and (key := self.store.claim(order)):
                 try:
                     busy[pool.submit(work, self.name, missing[key], self.device)] = key
-                except BrokenProcessPool:
-                    broken = self.lost(key)
+                except BrokenProcessPool:  # before this run had a worker
+                    self.store.release(key)
+                    broken = True
             if busy:
+                alone = len(busy) == 1
                 for future in wait(busy, PAUSE, FIRST_COMPLETED).done:
-                    broken |= self.take(future, busy.pop(future))
+                    broken |= self.take(future, busy.pop(future), alone)
             elif missing:  # another process is at work on them
                 time.sleep(PAUSE)
             else:
                 return
         for future in wait(busy).done:
-            self.take(future, busy[future])
+            self.take(future, busy[future], alone=False)
 
-    def take(self, future: Future[Finished], key: str) -> bool:
-        """Store what a run brought, or note why it failed; whether the pool is broken."""
+    def take(self, future: Future[Finished], key: str, alone: bool) -> bool:
+        """Store what a run brought, or note why it failed; whether the pool is broken.
+
+        `alone` says that no other run was at work, which might have been the cause.
+        """
         error = future.exception()
         if error is None:
             self.store.add(key, self.study, future.result())
+            self.suspects.discard(key)
             return False
-        if isinstance(error, BrokenProcessPool):
-            return self.lost(key)
         self.store.release(key)
-        self.fault = RunError(
-            f"run {key} of {self.study.name}: {type(error).__name__}: {error}"
-        ).with_traceback(error.__traceback__)
+        if isinstance(error, BrokenProcessPool):
+            self.lost(key, alone)
+            return True
+        self.fault = self.failed(key, f"{type(error).__name__}: {error}")
         self.fault.__cause__ = error
         return False
 
-    def lost(self, key: str) -> bool:
-        """Note that a run's worker died, and give up after a few times; that the pool is broken."""
-        self.store.release(key)
-        self.deaths[key] += 1
+    def lost(self, key: str, alone: bool) -> None:
+        """Suspect a run of its worker's death, and give up where it is the cause a few times."""
+        self.suspects.add(key)
+        self.deaths[key] += alone
         if self.deaths[key] == DEATHS:
-            self.fault = RunError(
-                f"run {key} of {self.study.name}: its worker died {DEATHS} times, perhaps of too "
-                "little memory; fewer --jobs need less"
+            self.fault = self.failed(
+                key,
+                f"its worker died {DEATHS} times with no other run beside it, perhaps of too "
+                "little memory",
             )
-        return True
+
+    def failed(self, key: str, how: str) -> RunError:
+        """How a run failed, and which it is: its key alone says nothing."""
+        settings = json.dumps(self.planned[key])
+        return RunError(f"run {key} of {self.study.name}: {how}\nsettings: {settings}")

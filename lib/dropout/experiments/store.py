@@ -8,11 +8,13 @@ at a time; several machines work on one study by Dask.
 
 import json
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,6 +29,7 @@ CREATE TABLE runs (key TEXT PRIMARY KEY, study TEXT NOT NULL, settings TEXT NOT 
                    finished TEXT NOT NULL);
 CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL);
 """
+OWNER = re.compile(r"(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
 WAIT = 60.0  # seconds, for another process that writes
 
 
@@ -35,10 +38,16 @@ class StoreError(Exception):
 
 
 def default_path() -> Path:
-    """$DROPOUT_RUNS, else runs.sqlite below $XDG_STATE_HOME, by default ~/.local/state."""
-    if named := os.environ.get("DROPOUT_RUNS"):
-        return Path(named).expanduser()
-    home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    """$DROPOUT_RUNS, else runs.sqlite below $XDG_STATE_HOME, by default ~/.local/state.
+
+    Raises StoreError where that needs the user's home, and the system knows of none.
+    """
+    try:
+        if named := os.environ.get("DROPOUT_RUNS"):
+            return Path(named).expanduser()
+        home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    except RuntimeError as error:
+        raise StoreError(f"{error}: name a file by --store or DROPOUT_RUNS") from error
     return Path(home) / "dropout-book" / "runs.sqlite"
 
 
@@ -50,26 +59,26 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.owner = f"{socket.gethostname()}.{os.getpid()}.{uuid4().hex[:8]}"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._refuse_other_hosts()
+            self.path = path.resolve()  # all links to a file lead to the same locks
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_of(self.owner).touch()  # fails at once where the lock would try for ever
             self.lock = FileLock(self._lock_of(self.owner))
             self.lock.acquire()
-        except OSError as error:
+            try:
+                self._refuse_other_hosts()  # of two that come at once, each sees the other's lock
+                with self.told():
+                    self.file = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
+                    self._prepare()
+            except BaseException:
+                self.close()
+                raise
+        except (OSError, RuntimeError) as error:  # the latter of links in a circle
             raise StoreError(
                 f"{path.parent} cannot be written ({error}): name another file by --store or "
                 "DROPOUT_RUNS"
             ) from error
-        try:
-            with self.told():
-                self.file = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
-                self._prepare()
-        except BaseException:
-            self.close()
-            raise
 
     def __enter__(self) -> "Store":
         return self
@@ -168,21 +177,27 @@ class Store:
         self.file.execute("COMMIT")
 
     def _prepare(self) -> None:
-        """Make the tables, or see that they are of this format."""
+        """Make the tables, or see that they are of this format, before anything is written."""
+        self._is_new()
         self.file.execute("PRAGMA journal_mode = WAL")
         self.file.execute("PRAGMA synchronous = FULL")
         with self._transaction():
-            (found,) = self.file.execute("PRAGMA user_version").fetchone()
-            if not found and not self.file.execute("SELECT 1 FROM sqlite_master").fetchone():
+            if self._is_new():
                 for statement in filter(str.strip, TABLES.split(";")):
                     self.file.execute(statement)
                 self.file.execute(f"PRAGMA user_version = {FORMAT}")
-                found = FORMAT
+
+    def _is_new(self) -> bool:
+        """Whether there are no tables yet; StoreError where they are of another format."""
+        (found,) = self.file.execute("PRAGMA user_version").fetchone()
+        if not found and not self.file.execute("SELECT 1 FROM sqlite_master").fetchone():
+            return True
         if found != FORMAT:
             raise StoreError(
                 f"{self.path} has format {found}, and this version reads format {FORMAT}: name "
                 "another file by --store or DROPOUT_RUNS, or use the version that wrote it"
             )
+        return False
 
     def _lock_of(self, owner: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{owner}.lock")
@@ -205,16 +220,21 @@ class Store:
 
     def _refuse_other_hosts(self) -> None:
         """Refuse a store that a process on another host has open; sweep up after killed ones."""
-        here = socket.gethostname()
-        start = f"{self.path.name}."
-        for path in self.path.parent.glob(f"{start}*.lock"):
-            owner = path.name.removeprefix(start).removesuffix(".lock")
-            host, pid, _ = owner.rsplit(".", 2)
-            if host == here:
-                self._alive(owner)
-            else:
+        here, start = socket.gethostname(), f"{self.path.name}."
+        for path in self.path.parent.glob(f"{escape(start)}*.lock"):
+            owner = OWNER.fullmatch(path.name.removeprefix(start).removesuffix(".lock"))
+            if owner and owner["host"] == here:
+                self._alive(owner[0])
+            elif owner and not self._goes_on(owner["host"]):
                 raise StoreError(
-                    f"{self.path} is in use on {host} by process {pid}, and SQLite's log is safe "
-                    "on one host only. Let several machines work by --scheduler, or name another "
-                    f"file by --store. If that process has ended, delete {path}"
+                    f"{self.path} is in use on {owner['host']} by process {owner['pid']}, and "
+                    "SQLite's log is safe on one host only. Let several machines work by "
+                    "--scheduler, or name another file by --store. If that process has ended, "
+                    f"delete {path}"
                 )
+
+    def _goes_on(self, host: str) -> bool:
+        """Whether a store is named as this one and then as a "host" begins: the lock is its own."""
+        parts = host.split(".")
+        longer = (".".join([self.path.name, *parts[:k]]) for k in range(1, len(parts)))
+        return any(self.path.with_name(name).exists() for name in longer)

@@ -21,6 +21,10 @@ PACKAGE = "dropout.experiments.studies"
 CHECK = MappingProxyType({"stage": "check"})  # marks the small run that the tests train again
 
 
+class UnknownError(LookupError):
+    """A study or an arm that there is not, with the near names."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """A run that is done: its settings, its result, and what it took."""
@@ -59,14 +63,18 @@ class Study:
     def plan(self, finished: Sequence[Finished], arms: Sequence[str] = ()) -> list[Settings]:
         """All runs that can be told by now, the check first; of these arms, or of all.
 
-        Raises LookupError for an arm that the study does not have.
+        Settings are as JSON gives them back, with lists for tuples. Raises UnknownError for an
+        arm that the study does not have.
         """
-        runs = self.runs(finished)
+        runs = as_json(self.runs(finished))
         known = list(dict.fromkeys(each["arm"] for each in runs))
         for arm in arms:
             if arm not in known:
-                raise LookupError(f"study {self.name} has no arm {arm!r}{near(arm, known)}")
-        return [self.check | CHECK, *(each for each in runs if not arms or each["arm"] in arms)]
+                raise UnknownError(f"study {self.name} has no arm {arm!r}{near(arm, known)}")
+        return [
+            as_json(self.check | CHECK),
+            *(each for each in runs if not arms or each["arm"] in arms),
+        ]
 
     def key(self, settings: Settings, device: str) -> str:
         """The name of a run: a hash of all that settles it."""
@@ -83,20 +91,32 @@ def names() -> list[str]:
 def find(name: str) -> Study:
     """The study of a name, or at "module:attribute" where it is one of your own.
 
-    Raises LookupError, with the near names, where there is none.
+    Raises UnknownError, with the near names, where there is none, or its module lacks another.
     """
     module, _, attribute = name.partition(":")
-    if not attribute:
+    if not attribute or not all(module.split(".")):
         if name not in names():
-            raise LookupError(f"there is no study {name!r}{near(name, names())}")
+            known = near(name, names())
+            raise UnknownError(f"there is no study {name!r}{known} (your own is module:attribute)")
         module, attribute = f"{PACKAGE}.{name}", "STUDY"
     try:
         study = getattr(import_module(module), attribute, None)
     except ModuleNotFoundError as error:
-        raise LookupError(f"there is no study {name!r}: {error}") from error
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise UnknownError(f"there is no study {name!r}: {error}") from error
+        raise UnknownError(f"study {name!r} cannot be imported: {error}") from error
     if not isinstance(study, Study):
-        raise LookupError(f"{name!r} is no study: {attribute} of {module} is {study!r}")
+        raise UnknownError(f"{name!r} is no study: {attribute} of {module} is {study!r}")
     return study
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON gives it back: as settings come from a store, to which they are compared.
+
+    >>> as_json({"widths": (8, 16)})
+    {'widths': [8, 16]}
+    """
+    return json.loads(json.dumps(value))
 
 
 def near(name: str, known: Sequence[str]) -> str:

@@ -52,7 +52,8 @@ class NormalDropConnect(nn.Module):
         if not self.training:
             return mean
         variance = self.p / (1 - self.p) * linear(x.square(), self.layer.weight.square())
-        return mean + variance.clamp(min=LEAST).sqrt() * torch.randn_like(mean)
+        drawn = torch.randn(mean.shape, dtype=mean.dtype).to(mean.device)  # the same on each device
+        return mean + variance.clamp(min=LEAST).sqrt() * drawn
 
 
 CONNECTED: dict[str, Callable[[nn.Linear, float], nn.Module]] = {

@@ -17,7 +17,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
 
-from dropout.experiments.comparison import FINAL, TUNE, choice, interval, of, product
+from dropout.experiments.comparison import (
+    FINAL,
+    TUNE,
+    among,
+    choice,
+    interval,
+    of,
+    product,
+)
 from dropout.experiments.mnist_networks import PIXELS, parts
 from dropout.experiments.study import Finished, Result, Settings, Study
 from dropout.nn import Dropout
@@ -162,11 +170,7 @@ def picture(feature: Float[Tensor, "pixels"]) -> str:
 
 def runs(finished: Sequence[Finished]) -> list[Settings]:
     """Tuning; then each arm at the learning rate of either, for every seed."""
-    listed = [
-        {"stage": TUNE, "arm": arm, "p": p, "judge": "validation", "seed": TUNING_SEED} | point
-        for arm, p in ARMS.items()
-        for point in GRID
-    ]
+    listed = tuning()
     best = chosen(finished)
     for arm, p in ARMS.items() if all(best.values()) else []:
         for lr in sorted({found["point"]["lr"] for found in best.values() if found}):
@@ -175,9 +179,19 @@ def runs(finished: Sequence[Finished]) -> list[Settings]:
     return listed
 
 
+def tuning() -> list[Settings]:
+    """The runs by which the arms choose."""
+    return [
+        {"stage": TUNE, "arm": arm, "p": p, "judge": "validation", "seed": TUNING_SEED} | point
+        for arm, p in ARMS.items()
+        for point in GRID
+    ]
+
+
 def chosen(finished: Sequence[Finished]) -> dict[str, Result | None]:
     """Each arm's best point of the grid, or None where its tuning is not over."""
-    return {arm: choice(finished, arm, GRID, 1, "loss") for arm in ARMS}
+    tuned = among(finished, tuning())
+    return {arm: choice(tuned, arm, GRID, 1, "loss") for arm in ARMS}
 
 
 def summary(finished: Sequence[Finished]) -> Result:

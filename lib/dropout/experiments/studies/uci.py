@@ -267,7 +267,7 @@ def chosen(finished: Sequence[Finished], arm: str, variant: str) -> dict[str, An
 
 
 def summary(sets: Sequence[str], finished: Sequence[Finished]) -> Result:
-    """Of each set and variant: the chosen points, and each measure with its mean and error.
+    """Of each set and variant: the chosen points, and each measure's mean and standard error.
 
     `edge` counts the splits on which p or τ is the least or greatest that was tried. `difference`
     is "derived" less "authors", split by split. `authors_splits` has what the authors found.
