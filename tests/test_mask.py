@@ -360,6 +360,23 @@ def test_a_shard_outside_its_whole_is_refused(whole, start):
 
 
 @pytest.mark.unchecked
+@pytest.mark.parametrize("bad", [1.5, np.float64(1), True, "1", None], ids=repr)
+def test_a_shard_of_other_numbers_than_integers_is_refused(bad):
+    for name, lengths in (("shape", ((8, bad), (0, 0))), ("start", ((8, 8), (bad, 0)))):
+        with pytest.raises(TypeError, match=f"a shard's {name} must be integers, got "):
+            Shard(*lengths)
+
+
+def test_a_shard_counts_in_integers_that_do_not_wrap():
+    """2^40 elements are too many for 32 bits."""
+    whole, start = (2**20, 2**20), (2**19, 8)
+    small = Shard(*(tuple(np.array(n, np.int32)) for n in (whole, start)))
+    assert {type(n) for n in (*small.shape, *small.start)} == {int}
+    window = keep_mask(MaskKey(1), (2, 8), 0.5, small)
+    assert np.array_equal(window, keep_mask(MaskKey(1), (2, 8), 0.5, Shard(whole, start)))
+
+
+@pytest.mark.unchecked
 @pytest.mark.parametrize("columns", [2**31, 2**32])
 def test_a_whole_of_more_elements_than_63_bits_count_is_refused(columns):
     with pytest.raises(ValueError, match=rf"less than 2\*\*63 elements, got .*{columns}"):

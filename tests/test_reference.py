@@ -1,6 +1,7 @@
 """The oracle, against the formulas of the source and against finite differences of itself."""
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -113,3 +114,48 @@ def test_a_bad_rate_is_named_in_training_and_in_evaluation(dropout, training):
     for p in ("half", None, True):
         with pytest.raises(TypeError, match=rf"\bp must be a number in \[0, 1\], got {p!r}"):
             dropout(X, p, training, key=KEY)
+
+
+FAMILY = [
+    partial(reference.dropout1d, key=KEY),
+    partial(reference.drop_path, key=KEY),
+    partial(reference.locked_dropout, key=KEY),
+    partial(reference.gaussian_dropout, key=KEY),
+    partial(reference.drop_block2d, block_size=2, key=KEY),
+    lambda x, p, training: reference.embedding_dropout(np.zeros(1, int), x, p, training, key=KEY),
+    lambda x, p, training: reference.word_dropout(
+        np.zeros(1, int), p, training, replacement=1, key=KEY
+    ),
+]
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dropout", FAMILY)
+def test_the_whole_family_names_a_bad_rate(dropout, training):
+    for p in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=rf"\bp must be in \[0, 1\], got {p}"):
+            dropout(X, p=p, training=training)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: reference.gaussian_dropout(X, 1.0, key=KEY), r"p must be in \[0, 1\) .* got 1.0"),
+        (lambda: reference.uout(X, 5.0, key=KEY), r"beta must be in \[0, 1\], got 5.0"),
+        (lambda: reference.uout(X, float("nan"), key=KEY), r"beta must be in \[0, 1\], got nan"),
+        (lambda: reference.drop_block2d(X, 0.5, 6, key=KEY), r"block_size .* \[1, 5\], got 6"),
+        (lambda: reference.drop_block2d(X, 0.5, 0, key=KEY), r"block_size .* \[1, 5\], got 0"),
+        (lambda: reference.max_norm(X, -1.0), "c must be positive, got -1.0"),
+    ],
+)
+def test_a_bad_number_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_attention_holds_large_scores_and_rows_that_are_masked_whole():
+    queries, values = np.array([[[1e3], [1.0]]]), np.array([[[3.0], [4.0]]])
+    mask = np.array([[True, True], [False, False]])
+    out = reference.attention(queries, queries, values, mask=mask, key=KEY)
+    assert np.array_equal(out, [[[3.0], [0.0]]])

@@ -1,6 +1,7 @@
 """Dropout in NumPy, float64, written to be read: the oracle for the fast engines.
 
-p is the drop rate and q = 1 - p the keep probability that the mask realises.
+p is the drop rate and q = 1 - p the keep probability that the mask realises. Raises TypeError and
+ValueError for a rate that is none, as `mask.threshold` does, in training and in evaluation.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from dropout.mask import (
     keep_mask,
     lanes,
     realised_rate,
+    threshold,
 )
 from dropout.shard import Shard, place, runs
 
@@ -135,9 +137,10 @@ def drop_path(
 
 
 def _dropout_shared(x, shared, p, training, key, shard):
+    scale = inverted_scale(p)
     if not training:
         return x
-    return np.where(keep_mask(key, x.shape, p, shard, tuple(shared)), x * inverted_scale(p), 0.0)
+    return np.where(keep_mask(key, x.shape, p, shard, tuple(shared)), x * scale, 0.0)
 
 
 SATURATION = -1.7580993408473769  # α' = -λα, where SELU ends on the left
@@ -201,6 +204,8 @@ def uout(
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "*shape"]:
     """x + x r, r from U(-beta, beta), the middle of one of 2³² equal parts: Li et al. (2018)."""
+    if not 0 <= beta <= 1:
+        raise ValueError(f"beta must be in [0, 1], got {beta}")
     if not training:
         return x
     uniform = (2 * words(key, *runs(x.shape, shard)) + 1) / 2**32 - 1
@@ -216,6 +221,9 @@ def gaussian_dropout(
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "*shape"]:
     """x times N(1, p/q), with p and q as asked for: Srivastava et al. (2014), section 10."""
+    threshold(p)
+    if p == 1:
+        raise ValueError(f"p must be in [0, 1) for Gaussian noise of variance p/(1 - p), got {p}")
     if not training:
         return x
     return x * (1 + (p / (1 - p)) ** 0.5 * standard_normal(key, x.shape, shard))
@@ -273,10 +281,13 @@ def drop_block2d(
     Each top left corner that a block can have drops it where its word is below γ in units of 2⁻³².
     Survivors are divided by their own probability to stay, (1 - γ)^n_ij.
     """
+    threshold(p)
     if not training:
         return x
     whole, start = place(x.shape, shard, () if per_channel else (-3,))
     *batch, height, width = whole
+    if not 1 <= block_size <= min(height, width):
+        raise ValueError(f"block_size must be in [1, {min(height, width)}], got {block_size}")
     gamma = block_threshold(p, height, width, block_size)
     corners = (*batch, height - block_size + 1, width - block_size + 1)
     hit = words(key, *runs(corners)).reshape(corners) < gamma
@@ -293,6 +304,8 @@ def max_norm(
     weight: Float64[np.ndarray, "units *incoming"], c: float
 ) -> Float64[np.ndarray, "units *incoming"]:
     """Each unit's incoming weights, scaled down to norm c where longer: Srivastava et al., 5.1."""
+    if not c > 0:
+        raise ValueError(f"c must be positive, got {c}")
     norm = np.sqrt((weight**2).sum(axis=tuple(range(1, weight.ndim)), keepdims=True))
     return np.where(norm > c, weight * (c / norm), weight)
 
@@ -307,11 +320,8 @@ def locked_dropout(
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "time *batch features"]:
     """Dropout with one coin for all time steps: Gal and Ghahramani (2016), section 4."""
-    if not training:
-        return x
     time = 1 if batch_first and x.ndim == 3 else 0
-    kept = keep_mask(key, x.shape, p, shard, shared=(time,))
-    return np.where(kept, x * inverted_scale(p), 0.0)
+    return _dropout_shared(x, (time,), p, training, key, shard)
 
 
 def drop_connect(
@@ -341,10 +351,7 @@ def embedding_dropout(
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "*shape features"]:
     """A lookup in a table whose rows drop: Merity, Keskar and Socher (2018), section 4.3."""
-    if not training:
-        return weight[tokens]
-    kept = keep_mask(key, weight.shape, p, shard, shared=(1,))
-    return np.where(kept, weight * inverted_scale(p), 0.0)[tokens]
+    return _dropout_shared(weight, (1,), p, training, key, shard)[tokens]
 
 
 def word_dropout(
@@ -357,6 +364,7 @@ def word_dropout(
     shard: Shard | None = None,
 ) -> Int[np.ndarray, "*shape"]:
     """Tokens of which some become the unknown word: Bowman et al. (2016), section 3.1."""
+    threshold(p)
     if not training:
         return tokens
     return np.where(keep_mask(key, tokens.shape, p, shard), tokens, replacement)
@@ -373,9 +381,15 @@ def attention(
     key: MaskKey,
     shard: Shard | None = None,
 ) -> Float64[np.ndarray, "*batch targets outputs"]:
-    """Scaled dot-product attention with dropout on its weights: Vaswani et al. (2017), eq. 1."""
-    scores = np.exp(queries @ np.swapaxes(keys, -1, -2) / np.sqrt(queries.shape[-1]))
+    """Scaled dot-product attention with dropout on its weights: Vaswani et al. (2017), eq. 1.
+
+    A target whose sources are all masked gets 0.
+    """
+    scores = queries @ np.swapaxes(keys, -1, -2) / np.sqrt(queries.shape[-1])
     if mask is not None:
-        scores = np.where(mask, scores, 0.0)
-    weights = scores / scores.sum(-1, keepdims=True)
+        scores = np.where(mask, scores, -np.inf)
+    highest = scores.max(-1, keepdims=True)
+    weights = np.exp(scores - np.where(highest == -np.inf, 0.0, highest))
+    total = weights.sum(-1, keepdims=True)
+    weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
     return dropout(weights, p, training, key=key, shard=shard) @ values

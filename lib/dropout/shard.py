@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -11,10 +12,29 @@ from jaxtyping import Int64
 
 @dataclass(frozen=True)
 class Shard:
-    """Where an array lies in a mask: the mask's whole `shape` and the array's `start` in it."""
+    """Where an array lies in a mask: the mask's whole `shape` and the array's `start` in it.
+
+    Raises TypeError for lengths that are no integers.
+    """
 
     shape: tuple[int, ...]
     start: tuple[int, ...]
+
+    def __post_init__(self):
+        if {*map(type, self.shape), *map(type, self.start)} <= {int}:  # a layer's rows: in haste
+            return
+        for name in ("shape", "start"):
+            lengths = tuple(_length(name, n) for n in getattr(self, name))
+            object.__setattr__(self, name, lengths)
+
+
+def _length(name: str, n: Any) -> int:
+    """An integer as Python's own, which does not wrap; a symbol that a tracer counts by, as is."""
+    if type(n) is int or type(n).__name__ == "SymInt":
+        return n
+    if not isinstance(n, Integral) or isinstance(n, bool):
+        raise TypeError(f"a shard's {name} must be integers, got {n!r}")
+    return int(n)
 
 
 @dataclass(frozen=True)

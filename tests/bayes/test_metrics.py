@@ -1,5 +1,7 @@
 """Measures of uncertainty: against closed forms, definitions and scikit-learn."""
 
+import re
+from functools import partial
 from math import log
 
 import numpy as np
@@ -148,6 +150,50 @@ def test_bad_numbers_are_refused_by_name(call, message):
 def test_no_bins_are_refused():
     with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
         metrics.calibration_error(torch.ones(1, 2), torch.tensor([0]), bins=0)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("measure", "samples", "y"),
+    [
+        (partial(metrics.log_likelihood, tau=1.0), (50, 7, 1), (7,)),
+        (partial(metrics.log_likelihood, tau=1.0), (7, 7), (7, 1)),
+        (metrics.coverage, (50, 7, 1), (7,)),
+        (metrics.coverage, (50, 7), (7, 1)),
+        (metrics.crps, (7, 7), (7, 1)),
+        (metrics.crps, (50, 7), (1,)),
+    ],
+)
+def test_targets_are_not_broadcast_against_samples(measure, samples, y):
+    one = re.escape(f"y must have the shape of one sample, {samples[1:]}, got {y} for")
+    with pytest.raises(ValueError, match=one):
+        measure(torch.zeros(samples), torch.zeros(y))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("shape", [(6, 3), (5, 3, 4, 4)], ids=str)
+@pytest.mark.parametrize(
+    "measure",
+    [
+        metrics.predictive_entropy,
+        metrics.expected_entropy,
+        metrics.mutual_information,
+        metrics.variation_ratio,
+    ],
+)
+def test_entropies_are_of_samples_of_probabilities(measure, shape):
+    with pytest.raises(ValueError, match=r"\(samples, inputs, classes\), got \("):
+        measure(torch.full(shape, 0.25))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("shapes", [((6, 3), (6, 1)), ((3,), (3,)), ((2, 6, 3), (2, 6))], ids=str)
+@pytest.mark.parametrize(
+    "measure", [metrics.nll, metrics.brier, partial(metrics.calibration_error, adaptive=True)]
+)
+def test_labels_have_one_axis_and_probabilities_two(measure, shapes):
+    with pytest.raises(ValueError, match=re.escape("got {} and {}".format(*shapes))):
+        measure(torch.full(shapes[0], 1 / 3), torch.zeros(shapes[1], dtype=torch.int64))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

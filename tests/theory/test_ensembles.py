@@ -233,3 +233,9 @@ def test_layers_of_rate_zero_do_what_they_do_without_dropout():
     model = nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(3, 1)).double()
     outputs, _ = sub_networks(model, x)
     torch.testing.assert_close(outputs, sub_networks(nn.Sequential(linear, *model[3:]), x)[0])
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.5, float("nan")])
+def test_units_are_not_kept_with_a_probability_that_is_none(q):
+    with pytest.raises(ValueError, match=rf"q must be in \[0, 1\], got {q}"):
+        mask_probabilities(all_masks(2), q)

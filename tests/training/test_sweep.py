@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.prune import l1_unstructured
 
 from dropout import MaskKey
 from dropout.kernels.engines import forced
@@ -156,6 +157,39 @@ def chain(*layers):
     return lambda: nn.Sequential(*layers, nn.Linear(64, 10)).double()
 
 
+def changed(change, at=1):
+    """An mlp one of whose layers has been changed."""
+
+    def build():
+        model = mlp(64, 64, 64, 10)
+        change(model[at])
+        return model
+
+    return build
+
+
+def shared():
+    layer = nn.Linear(64, 64)
+    return chain(layer, nn.ReLU(), layer)()
+
+
+def tied():
+    model = mlp(64, 64, 64, 10)
+    model[4].weight = model[1].weight
+    return model
+
+
+def hooked():
+    model = mlp(64, 4, 10)
+    model.register_forward_pre_hook(lambda *_: None)
+    return model
+
+
+class Tripled(nn.Sequential):
+    def forward(self, x):
+        return 3 * super().forward(x)
+
+
 @unchecked
 @pytest.mark.parametrize(
     ("changed", "message"),
@@ -192,6 +226,14 @@ def test_what_is_given_must_fit_the_networks_and_the_data(changed, message):
         (chain(nn.BatchNorm1d(64)), "needs batches of 2 or more, and the last of an epoch has 1"),
         (lambda: nn.Sequential(nn.ReLU()), r"builds\[1\] has no parameters to train"),
         (lambda: nn.Linear(64, 10), r"builds\[1\] must make an nn.Sequential, got Linear"),
+        (lambda: Tripled(nn.Linear(64, 10)), "must make an nn.Sequential, got Tripled"),
+        (changed(lambda layer: layer.requires_grad_(False)), "Linear.* is frozen"),
+        (changed(lambda layer: l1_unstructured(layer, "weight", 0.5)), "has hooks"),
+        (changed(lambda layer: layer.register_forward_hook(print), at=2), r"ReLU\(\) has hooks"),
+        (changed(lambda layer: setattr(layer, "forward", torch.tanh), at=2), "has hooks"),
+        (hooked, r"builds\[1\] has hooks"),
+        (shared, r"builds\[1\] has layers that share weights"),
+        (tied, r"builds\[1\] has layers that share weights"),
         (partial(mlp, 64, 4, 10, p=[0.5, 0.5]), "p has 2 rates for 1 hidden layers"),
         (partial(mlp, 64, 4, 10, p=1.5), r"p must be in \[0, 1\], got 1.5"),
     ],

@@ -1,7 +1,8 @@
 """What samples of predictions say: how uncertain, of which kind, and whether rightly so.
 
 Logarithms are natural, so that entropies are in nats. Half precision is taken in float32, and so is
-what comes back: sums and squares on the way would pass the largest float16, 65504.
+what comes back: sums and squares on the way would pass the largest float16, 65504. Nothing is
+broadcast: ValueError is raised for tensors of other shapes than are said.
 """
 
 from collections.abc import Callable
@@ -32,6 +33,30 @@ def _at_least_single(measure: Callable[P, R]) -> Callable[P, R]:
     return wide
 
 
+def _check_samples(probabilities: Tensor) -> None:
+    if probabilities.dim() != 3:
+        raise ValueError(
+            "probabilities must have shape (samples, inputs, classes), "
+            f"got {tuple(probabilities.shape)}"
+        )
+
+
+def _check_labels(probabilities: Tensor, labels: Tensor) -> None:
+    if probabilities.dim() != 2 or labels.shape != probabilities.shape[:1]:
+        raise ValueError(
+            "probabilities must have shape (inputs, classes) and labels (inputs), got "
+            f"{tuple(probabilities.shape)} and {tuple(labels.shape)}"
+        )
+
+
+def _check_targets(samples: Tensor, y: Tensor) -> None:
+    if y.shape != samples.shape[1:]:
+        raise ValueError(
+            f"y must have the shape of one sample, {tuple(samples.shape[1:])}, got "
+            f"{tuple(y.shape)} for samples {tuple(samples.shape)}"
+        )
+
+
 # --- How uncertain ------------------------------------------------------------------------------
 
 
@@ -44,6 +69,7 @@ def predictive_entropy(
     >>> predictive_entropy(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]))
     tensor([0.6931])
     """
+    _check_samples(probabilities)
     return entr(probabilities.mean(0)).sum(-1)
 
 
@@ -56,6 +82,7 @@ def expected_entropy(
     >>> expected_entropy(torch.tensor([[[0.5, 0.5]], [[0.5, 0.5]]]))
     tensor([0.6931])
     """
+    _check_samples(probabilities)
     return entr(probabilities).sum(-1).mean(0)
 
 
@@ -82,6 +109,7 @@ def variation_ratio(
     >>> variation_ratio(torch.tensor([[[0.9, 0.1]], [[0.6, 0.4]], [[0.8, 0.2]], [[0.3, 0.7]]]))
     tensor([0.2500])
     """
+    _check_samples(probabilities)
     votes = torch.nn.functional.one_hot(probabilities.argmax(-1), probabilities.shape[-1])
     return 1 - votes.to(probabilities.dtype).mean(0).amax(-1)
 
@@ -98,6 +126,7 @@ def nll(
     >>> nll(torch.tensor([[0.5, 0.5], [0.25, 0.75]]), torch.tensor([0, 0]))
     tensor(1.0397)
     """
+    _check_labels(probabilities, labels)
     return -probabilities.gather(1, labels[:, None]).log().mean()
 
 
@@ -112,6 +141,7 @@ def brier(
     >>> brier(torch.tensor([[0.5, 0.5], [0.25, 0.75]]), torch.tensor([0, 0]))
     tensor(0.8125)
     """
+    _check_labels(probabilities, labels)
     truth = torch.nn.functional.one_hot(labels, probabilities.shape[-1])
     return (probabilities - truth).square().sum(-1).mean()
 
@@ -138,6 +168,7 @@ def calibration_error(
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
+    _check_labels(probabilities, labels)
     confidence, choice = probabilities.max(-1)
     gap = (choice == labels).to(confidence.dtype) - confidence
     if adaptive:
@@ -166,6 +197,7 @@ def log_likelihood(
     """
     if not tau > 0:
         raise ValueError(f"tau must be positive, got {tau}")
+    _check_targets(samples, y)
     squares = (samples - y).square().reshape(*samples.shape[:2], -1)
     each = -0.5 * tau * squares.sum(-1) + 0.5 * squares.shape[-1] * (log(tau) - log(2 * pi))
     return each.logsumexp(0) - log(len(samples))
@@ -198,6 +230,7 @@ def coverage(
     >>> coverage(torch.linspace(0, 1, 101)[:, None].expand(101, 2), torch.tensor([0.5, 1.2]))
     tensor(0.5000)
     """
+    _check_targets(samples, y)
     low, high = interval(samples, level)
     return ((low <= y) & (y <= high)).to(samples.dtype).mean()
 
@@ -214,6 +247,7 @@ def crps(
     >>> crps(torch.tensor([[0.0], [2.0]]), torch.tensor([1.0]))
     tensor([0.5000])
     """
+    _check_targets(samples, y)
     n = len(samples)
     rank = 2 * torch.arange(1, n + 1, dtype=samples.dtype, device=samples.device) - n - 1
     spread = torch.einsum("s,si->i", rank, samples.sort(0).values) / n**2  # ½ E|X - X'|

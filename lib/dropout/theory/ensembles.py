@@ -29,9 +29,13 @@ def mask_probabilities(
 ) -> Float64[np.ndarray, "masks"]:
     """The probability q^kept (1 - q)^dropped of each mask when units are kept with probability q.
 
+    Raises ValueError for q outside [0, 1].
+
     >>> mask_probabilities(all_masks(2), q=0.75)
     array([0.0625, 0.1875, 0.1875, 0.5625])
     """
+    if not 0 <= q <= 1:
+        raise ValueError(f"q must be in [0, 1], got {q}")
     return np.where(masks, q, 1 - q).prod(axis=1)
 
 

@@ -1,5 +1,6 @@
 """Many small networks trained at once: each like its own `fit`, by batched matrix products."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,6 +16,7 @@ from dropout.training.loops import History, check_every, evaluate
 from dropout.training.stacked import STACKED, Dropouts, Layer
 
 TOGETHER = 1 << 21  # weights, about: with their velocities they fit in a cache of 32 MiB
+ALTERED = "has hooks or a forward of its own, which do not run here: use fit"
 
 
 def sweep(
@@ -44,7 +46,8 @@ def sweep(
     together, the narrower as wider ones whose other weights are 0 and stay so.
 
     Raises ValueError for lengths that do not agree, more examples than there are, layers that
-    cannot be trained here, no parameters, and where `every` does not divide `epochs`.
+    cannot be trained here (of another kind, with hooks, frozen, or whose weights are computed from
+    others or shared), no parameters, and where `every` does not divide `epochs`.
 
     >>> from dropout.training.data import digits
     >>> from dropout.training.loops import mlp
@@ -97,9 +100,11 @@ class _Run:
         n = self.examples
         if not 1 <= n <= len(train.y):
             raise ValueError(f"examples must be from 1 to {len(train.y)}, got {n}")
-        if not isinstance(self.model, nn.Sequential):
+        if type(self.model) is not nn.Sequential:  # a subclass may have a forward of its own
             kind = type(self.model).__name__
             raise ValueError(f"builds[{self.number}] must make an nn.Sequential, got {kind}")
+        if _altered(self.model):
+            raise ValueError(f"builds[{self.number}] {ALTERED}: {self.model}")
         if next(self.model.parameters(), None) is None:
             raise ValueError(f"builds[{self.number}] has no parameters to train: {self.model}")
         self.widths = [train.x.shape[1]]
@@ -107,6 +112,11 @@ class _Run:
             if fault := _fault(layer, self.widths[-1], n % (batch_size or n) or batch_size or n):
                 raise ValueError(f"builds[{self.number}]: {layer} {fault}")
             self.widths.append(getattr(layer, "out_features", self.widths[-1]))
+        weights = [id(p) for layer in self.model for p in layer.parameters()]
+        if len(weights) != len(set(weights)):
+            raise ValueError(
+                f"builds[{self.number}] has layers that share weights, use fit: {self.model}"
+            )
         rates = [layer.p for layer in self.model if isinstance(layer, Dropout)]
         self.drops = [at for at, p in enumerate(rates) if threshold(p)]
 
@@ -124,15 +134,27 @@ def _fault(layer: nn.Module, width: int, last_batch: int) -> str | None:
         return f"is none of {', '.join(kind.__name__ for kind in STACKED)}"
     if isinstance(layer, Dropout) and (layer.key or layer.generator):
         return "has a key or generator of its own: leave it out, `seed` settles the masks"
+    if _altered(layer):
+        return ALTERED
     parts = "weight", "bias", "running_mean", "momentum"
     if any(getattr(layer, part, 0) is None for part in parts):
         return "is not as its class makes it by default, which is what can be trained here"
+    own = [getattr(layer, part) for part in parts[:2] if hasattr(layer, part)]
+    if not all(isinstance(p, nn.Parameter) and p.requires_grad for p in own):
+        return "is frozen or has computed weights, and here all are trained as they are: use fit"
     takes = getattr(layer, "in_features", getattr(layer, "num_features", width))
     if getattr(layer, "normalized_shape", (takes,)) != (width,):
         return f"gets {width} inputs"
     if isinstance(layer, nn.BatchNorm1d) and last_batch == 1:
         return "needs batches of 2 or more, and the last of an epoch has 1"
     return None
+
+
+def _altered(module: nn.Module) -> bool:
+    """Whether a module has hooks around its forward or backward, or a forward set on it alone."""
+    own = vars(module)
+    hooks = [value for name, value in own.items() if re.search("(for|back)ward.*hooks$", name)]
+    return any(hooks) or "forward" in own
 
 
 @torch.no_grad()
