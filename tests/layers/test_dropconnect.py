@@ -1,6 +1,7 @@
 """DropConnect: the layer it wraps is kept whole, and only its weights are dropped."""
 
 import copy
+import threading
 from functools import partial
 
 import numpy as np
@@ -259,6 +260,63 @@ def test_the_compiler_leaves_a_computed_weight_to_eager_mode():
     parametrizations.weight_norm(layer)
     wrapped = nn.DropConnect(layer, 0.5, key=KEY)
     assert torch.equal(torch.compile(wrapped, backend="aot_eager")(x), wrapped(x))
+
+
+class Meanwhile(torch.nn.Linear):
+    """A linear layer in whose forward, once, another thread does something from start to end."""
+
+    def forward(self, x):
+        for do in self.todo[:]:
+            self.todo.clear()
+            thread = threading.Thread(target=do)
+            thread.start()
+            thread.join()
+        return super().forward(x)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("compute", [lambda layer: None, *COMPUTED.values()])
+@ignore_old
+def test_threads_may_share_a_layer(compute):
+    def make():
+        layer = Meanwhile(6, 6)
+        layer.todo = []
+        return layer
+
+    layer, x, found = made(make, compute), torch.rand(3, 6).double(), {}
+    layer.eval()  # so that no look at the weight of spectral_norm changes it
+    wrapped = nn.DropConnect(layer, 0.5, key=KEY)
+    alone, plain, own = wrapped(x), layer(x), dict(layer.named_parameters())
+
+    def do():
+        found["dropped"], found["plain"] = wrapped(x), layer(x)
+
+    layer.todo.append(do)
+    assert torch.equal(wrapped(x), alone)
+    assert torch.equal(found["dropped"], alone)
+    assert torch.equal(found["plain"], plain)
+    assert all(value is own[name] for name, value in layer.named_parameters())
+    assert "forward" not in vars(layer)
+
+
+@pytest.mark.unchecked
+def test_a_copy_made_while_a_thread_drops_is_a_plain_layer():
+    layer, x, copies = Meanwhile(6, 6), torch.rand(3, 6), []
+    layer.todo = [lambda: copies.append(copy.deepcopy(layer))]
+    plain = torch.nn.functional.linear(x, layer.weight, layer.bias)
+    nn.DropConnect(layer, 1.0)(x)
+    assert torch.equal(copies[0](x), plain)
+    copied = nn.DropConnect(copies[0], 1.0)
+    assert torch.equal(copied(x), layer.bias.expand(3, 6))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("compute", [lambda layer: None, write_by_a_hook])
+def test_a_graph_that_would_leave_the_dropping_out_is_refused(compute):
+    layer = torch.nn.Linear(6, 6)
+    compute(layer)
+    with pytest.raises(RuntimeError, match=r"Linear.* cannot drop: its call does not run its"):
+        torch.fx.symbolic_trace(nn.DropConnect(layer))
 
 
 # ---- shards -----------------------------------------------------------------------------------
