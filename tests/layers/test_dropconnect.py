@@ -246,6 +246,23 @@ def test_hooks_and_a_forward_of_its_own_stay_the_layers():
 
 
 @pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # in 2.11
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_hook_sees_all_examples_at_once(compiled):
+    layer, x, seen = torch.nn.Linear(6, 4), torch.rand(3, 6), []
+
+    def centre(layer, _, out):
+        seen.append(out)
+        return out - out.mean(0)
+
+    layer.register_forward_hook(centre)
+    wrapped = nn.DropConnect(layer, 0.0, per_example=True)
+    out = (torch.compile(wrapped, backend="aot_eager") if compiled else wrapped)(x)
+    torch.testing.assert_close(out, layer(x), rtol=0, atol=1e-6)
+    assert seen[0].shape == (3, 4)
+
+
+@pytest.mark.unchecked
 def test_a_lazy_layer_has_its_weight_at_the_first_forward():
     wrapped = nn.DropConnect(torch.nn.LazyLinear(4), 1.0)
     out = wrapped(torch.ones(3, 6))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from threading import Lock, get_ident
+from threading import Lock, local
 from typing import Any
 
 import torch
@@ -18,18 +18,25 @@ TRANSPOSED = torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTr
 CONVOLUTIONS = torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, *TRANSPOSED
 
 
-def reweighted(layer: Module, names: Sequence[str], body: Callable[..., Any], *args: Any) -> Any:
+def reweighted(
+    layer: Module,
+    names: Sequence[str],
+    body: Callable[..., Any],
+    *args: Any,
+    once: bool = True,
+) -> Any:
     """`layer(*args)` with `body(run, *args)` in the place of its forward, between its hooks.
 
     `run(weights, *args)` is that forward with other weights. What body reads in the layer under
     the `names` of weights is what the forward would use: computed by now from what they are made
     of, where pruning, a normalisation or another hook or parametrisation does so. Other threads may
-    run the layer meanwhile, by this function or as it is.
+    run the layer meanwhile, by this function or as it is. `once` says that body calls run once, on
+    all examples: then the hooks may as well be run there.
     """
     compiling = is_compiling()  # the compiler cannot follow a change of forward
     # A forward of the layer's own, such as an offloader's, reads the layer and no stand-in.
     own = not compiling and not isinstance(vars(layer).get("forward"), _Detour | None)
-    if (compiling or own) and runs_as_it_is(layer, names):
+    if (compiling or own) and runs_as_it_is(layer, names, once):
         return body(lambda weights, *args: functional_call(layer, weights, args), *args)
     if compiling:
         return torch.compiler.disable(_between_hooks)(layer, body, *args)
@@ -41,10 +48,11 @@ class _Detour:
 
     def __init__(self, usual: Callable[..., Any], own: Callable[..., Any] | None) -> None:
         self.usual, self.own = usual, own
-        self.bodies: dict[int, Callable[..., Any]] = {}
+        self.threads, self.mine = 0, local()
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return self.bodies.get(get_ident(), self.usual)(*args, **options)
+        body = getattr(self.mine, "body", None)
+        return (body or self.usual)(*args, **options)
 
     def __reduce__(self):
         return _Detour, (self.usual, self.own)  # what a thread runs is not its copy's
@@ -54,7 +62,7 @@ _changing = Lock()
 
 
 def _between_hooks(layer: Module, body: Callable[..., Any], *args: Any) -> Any:
-    thread, ran = get_ident(), False
+    ran = False
 
     def noted(*args):
         nonlocal ran
@@ -65,17 +73,16 @@ def _between_hooks(layer: Module, body: Callable[..., Any], *args: Any) -> Any:
         detour = vars(layer).get("forward")
         if not isinstance(detour, _Detour):
             detour = vars(layer)["forward"] = _Detour(layer.forward, detour)
-        outer = detour.bodies.get(thread)
-        detour.bodies[thread] = noted
+        detour.threads += 1
+    outer = getattr(detour.mine, "body", None)
+    detour.mine.body = noted
     try:
         out = layer(*args)
     finally:
+        detour.mine.body = outer
         with _changing:
-            if outer is not None:
-                detour.bodies[thread] = outer
-            else:
-                del detour.bodies[thread]
-            if not detour.bodies:
+            detour.threads -= 1
+            if not detour.threads:
                 del vars(layer)["forward"]
                 if detour.own is not None:
                     vars(layer)["forward"] = detour.own
