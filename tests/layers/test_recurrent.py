@@ -362,6 +362,13 @@ def test_what_is_not_recurrent_is_named(wrap):
 
 
 @pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace")
+def test_jit_trace_is_refused_in_training():
+    with pytest.raises(RuntimeError, match=r"torch.jit.trace cannot record dropout in training"):
+        torch.jit.trace(nn.VariationalRNN(torch.nn.RNN(4, 3)), torch.randn(3, 2, 4))
+
+
+@pytest.mark.unchecked
 def test_a_packed_sequence_is_refused_by_name():
     wrapped = nn.VariationalRNN(torch.nn.GRU(3, 4))
     with pytest.raises(TypeError, match="input must be a tensor, got PackedSequence"):

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import linear
 from torch.nn.modules.rnn import RNNBase
 
-from dropout.coins import coins
+from dropout.coins import active, coins
 from dropout.layers.base import CoinLayer, overridable
 from dropout.layers.weights import reweighted
 from dropout.mask import MaskKey, inverted_scale, threshold
@@ -182,7 +182,7 @@ class VariationalRNN(CoinLayer):
         threshold(self.output_p)
 
     def forward(self, input, hx=None):
-        if not (self.training and self.drops()):
+        if not (self.training and active(self.training) and self.drops()):
             return self.rnn(input, hx)
         if not isinstance(input, Tensor):
             raise TypeError(f"input must be a tensor, got {type(input).__name__}")
