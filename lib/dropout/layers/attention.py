@@ -34,8 +34,9 @@ def attention(
     look; with `causal`, it may look at sources up to its own place. A target that may look nowhere
     gets 0. The weights that survive are multiplied by 1/(1 - p), after the softmax: a row sums to 1
     on average. p is the drop rate; coins come from `key`, or from a seed drawn from `generator`
-    (default: PyTorch's CPU generator); a `shard` places the weights in a larger tensor. With
-    nothing to drop PyTorch's fused kernels do the work.
+    (default: PyTorch's CPU generator); a `shard` places the weights in a larger tensor. Scores and
+    softmax are computed in float32 at least. With nothing to drop PyTorch's fused kernels do the
+    work.
 
     Raises ValueError for p outside [0, 1], for a mask beside `causal` and one of a shape that does
     not broadcast, TypeError for a mask that is not boolean.
@@ -54,9 +55,7 @@ def attention(
     if not active(training) or threshold(p) == 0:
         threshold(p)  # a bad rate is refused in evaluation too
         return scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
-    # Half of the scale to each side before the product, which could pass float16's 65504 otherwise.
-    scale = queries.shape[-1] ** -0.25
-    scores = (queries * scale) @ (keys * scale).mT
+    scores = scaled_scores(queries, keys, max(1, queries.shape[-1]) ** -0.25)
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if mask is None:
@@ -66,7 +65,23 @@ def attention(
         # comes out as 0, but which PyTorch's detection of anomalies stops at.
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights = scores.softmax(-1).masked_fill(~mask, 0.0)
-    return drop(weights, p, key=key, generator=generator, shard=shard) @ values
+    weights = drop(weights, p, key=key, generator=generator, shard=shard)
+    return weights.to(values.dtype) @ values
+
+
+def scaled_scores(queries: Tensor, keys: Tensor, root: float) -> Tensor:
+    """The products of queries and keys, both times root, in float32 at least, autocast or not.
+
+    So PyTorch computes them: in 16 bits a score of 100 could be off by 0.5, and float16 ends at
+    65504.
+    """
+    wide = torch.promote_types(queries.dtype, torch.float32)
+    queries, keys = queries.to(wide) * root, keys.to(wide) * root
+    device = queries.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            return queries @ keys.mT
+    return queries @ keys.mT
 
 
 def _check_broadcasts(mask: Tensor, shape: tuple[int, ...]) -> None:
