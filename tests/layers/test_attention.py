@@ -1,5 +1,7 @@
 """Attention with dropout on its weights, and the transformer block around it."""
 
+import pickle
+
 import pytest
 import torch
 from hypothesis import given
@@ -112,8 +114,6 @@ def test_products_that_float16_does_not_hold_do_not_overflow(scale):
         torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-2)
 
 
-# ---- the block ----------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half])
 def test_narrow_types_err_no_more_than_pytorchs(dtype, autocast):
@@ -142,6 +142,8 @@ def test_queries_may_have_fewer_batches_than_keys_and_no_features(p):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
     assert functional.attention(q[..., :0], k[..., :0], k, p, key=KEY).isfinite().all()
 
+
+# ---- the block ----------------------------------------------------------------------------------
 
 
 def test_a_block_without_dropout_is_pytorchs_encoder_layer():
@@ -194,6 +196,20 @@ def test_a_causal_block_does_not_see_the_future():
 
 
 # ---- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (nn.SelfAttention(8, 2).eval(), torch.ones(3, 5, 8)),
+        (nn.TransformerBlock(8, 2).eval(), torch.ones(3, 5, 8)),
+        (nn.TransformerEmbedding(9, 5, 8).eval(), torch.zeros(3, 5, dtype=torch.int64)),
+    ],
+)
+def test_a_graph_of_torch_fx_can_be_pickled(layer, x):
+    graph = pickle.loads(pickle.dumps(torch.fx.symbolic_trace(layer)))
+    torch.testing.assert_close(graph(x), layer(x))
 
 
 @pytest.mark.unchecked
