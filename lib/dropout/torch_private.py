@@ -108,8 +108,9 @@ def check_gradients_follow(x: Tensor) -> None:
 _storage_address = _found("torch._C:_storage_address")
 _use_count = _found("torch._C:_storage_Use_Count")
 # Attributes: of a module with hooks, a compiled one, one whose call is compiled; of an operator.
-PRE_HOOKS, ORIGINAL, COMPILED_CALL, SCHEMA = (
-    "_forward_pre_hooks", "_orig_mod", "_compiled_call_impl", "_schema",
+PRE_HOOKS, OTHER_HOOKS, ORIGINAL, COMPILED_CALL, SCHEMA = (
+    "_forward_pre_hooks", ("_forward_hooks", "_backward_hooks", "_backward_pre_hooks"),
+    "_orig_mod", "_compiled_call_impl", "_schema",
 )  # fmt: skip
 
 
@@ -121,10 +122,14 @@ def _memory_users(x: Tensor) -> int:
 memory_users = None if None in (_storage_address, _use_count) else _memory_users
 
 
-def runs_as_it_is(layer: Module, names: Sequence[str]) -> bool:
-    """Whether nothing runs before a layer's forward, and its weights of some names are its own."""
+def runs_as_it_is(layer: Module, names: Sequence[str], hooked: bool) -> bool:
+    """Whether nothing runs before a layer's forward, and its weights of some names are its own.
+
+    Unless it may be `hooked`, nothing must run after it either, forward and backward.
+    """
     own = dict(layer.named_parameters(recurse=False, remove_duplicate=False))
-    return not getattr(layer, PRE_HOOKS, True) and all(name in own for name in names)
+    kinds = (PRE_HOOKS, *([] if hooked else OTHER_HOOKS))
+    return not any(getattr(layer, kind, True) for kind in kinds) and all(n in own for n in names)
 
 
 def uncompiled(module: Module) -> Module:

@@ -320,6 +320,14 @@ def test_products_that_float16_does_not_hold_do_not_overflow(scale):
     assert torch.allclose(expected, plain, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [None, -0.125])
+def test_scores_beyond_float16_are_finite(scale):
+    x = torch.full((3, 1, 4, 64), 250.0).half()
+    attend = Calls(lambda self, x: F.scaled_dot_product_attention(x, x, x, scale=scale))
+    drawn = predict(nn.Sequential(attend, nn.Dropout(0.0)), x, 1, key=KEY)
+    assert (drawn[0] - 250).abs().max() < 0.5
+
+
 def test_words_can_be_dropped():
     model = nn.Sequential(
         ours.WordDropout(replacement=0, p=0.5), ours.EmbeddingDropout(nn.Embedding(9, 4), p=0.5)

@@ -1,5 +1,7 @@
 """Attention with dropout on its weights, and the transformer block around it."""
 
+import pickle
+
 import pytest
 import torch
 from hypothesis import given
@@ -112,6 +114,35 @@ def test_products_that_float16_does_not_hold_do_not_overflow(scale):
         torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-2)
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half])
+def test_narrow_types_err_no_more_than_pytorchs(dtype, autocast):
+    q, k, v = (a.to(dtype) for a in heads(64, 64))
+    q, k = 24 * q, 24 * k
+    true = scaled_dot_product_attention(q.double(), k.double(), v.double())
+    given = [a.float() if autocast else a for a in (q, k, v)]
+    with torch.autocast("cpu", dtype, enabled=autocast):
+        dropping, fused = (functional.attention(*given, p, key=KEY) for p in (1 / 65536, 0.0))
+    assert dropping.dtype == fused.dtype == dtype
+    assert (dropping.double() - true).abs().max() < 2 * (fused.double() - true).abs().max()
+
+
+def test_scores_beyond_float16_are_finite():
+    x = torch.full((1, 4, 64), 250.0).half()
+    assert (functional.attention(x, x, x, 1e-3, key=KEY) - 250).abs().max() < 0.5
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("p", [0.0, 0.5])
+def test_queries_may_have_fewer_batches_than_keys_and_no_features(p):
+    q, k = torch.randn(1, 3, 4), torch.randn(2, 5, 4)
+    mask = torch.ones(2, 3, 5, dtype=torch.bool)
+    found = functional.attention(q, k, k, p, mask=mask, key=KEY)
+    expected = functional.attention(q.expand(2, 3, 4), k, k, p, key=KEY)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert functional.attention(q[..., :0], k[..., :0], k, p, key=KEY).isfinite().all()
+
+
 # ---- the block ----------------------------------------------------------------------------------
 
 
@@ -165,6 +196,20 @@ def test_a_causal_block_does_not_see_the_future():
 
 
 # ---- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (nn.SelfAttention(8, 2).eval(), torch.ones(3, 5, 8)),
+        (nn.TransformerBlock(8, 2).eval(), torch.ones(3, 5, 8)),
+        (nn.TransformerEmbedding(9, 5, 8).eval(), torch.zeros(3, 5, dtype=torch.int64)),
+    ],
+)
+def test_a_graph_of_torch_fx_can_be_pickled(layer, x):
+    graph = pickle.loads(pickle.dumps(torch.fx.symbolic_trace(layer)))
+    torch.testing.assert_close(graph(x), layer(x))
 
 
 @pytest.mark.unchecked

@@ -117,6 +117,14 @@ def test_the_ends_of_the_uniform_numbers_give_no_nan():
         assert slope.item() == 0
 
 
+def test_a_rate_that_rounds_to_one_drops_all_and_has_a_gradient():
+    rate = torch.tensor(100.0, requires_grad=True)
+    out = functional.concrete_dropout(torch.ones(8), rate, key=KEY)
+    assert (out == 0).all()
+    out.sum().backward()
+    assert rate.grad.isfinite()
+
+
 # ---- gradients ------------------------------------------------------------------------------
 
 
@@ -227,6 +235,13 @@ def test_the_regulariser_has_a_gradient_at_extreme_rates():
         layer.logit.data.fill_(value)
         layer.kl().backward()
         assert layer.logit.grad.isfinite()
+
+
+def test_the_regulariser_holds_squares_that_float16_does_not():
+    layer = nn.ConcreteDropout(torch.nn.Linear(64, 64), p=0.5).half()
+    torch.nn.init.constant_(layer.layer.weight, 30.0)
+    expected = 64 * 64 * 900 - 64 * log(2)
+    assert layer.kl().item() == pytest.approx(expected, rel=1e-5)
 
 
 # ---- where the rate goes --------------------------------------------------------------------

@@ -77,6 +77,15 @@ def test_at_rate_one_the_branch_never_runs_and_at_zero_and_in_evaluation_always(
     assert torch.equal(layer(x), x + branch(x))
 
 
+@pytest.mark.parametrize("examples", [4, 0])
+def test_what_comes_back_may_be_written_where_all_examples_drop(examples):
+    layer, _, _ = residual(p=1.0)
+    x = -torch.ones(examples, 3).double().requires_grad_()
+    layer(x).relu_()
+    assert (x == -1).all()
+    assert layer(x) is not x
+
+
 def test_gradients_of_the_skipping_layer_pass_gradcheck():
     layer, _, x = residual(n=4)
     assert torch.autograd.gradcheck(layer, x)

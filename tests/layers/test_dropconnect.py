@@ -1,6 +1,7 @@
 """DropConnect: the layer it wraps is kept whole, and only its weights are dropped."""
 
 import copy
+import threading
 from functools import partial
 
 import numpy as np
@@ -245,6 +246,23 @@ def test_hooks_and_a_forward_of_its_own_stay_the_layers():
 
 
 @pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # in 2.11
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_hook_sees_all_examples_at_once(compiled):
+    layer, x, seen = torch.nn.Linear(6, 4), torch.rand(3, 6), []
+
+    def centre(layer, _, out):
+        seen.append(out)
+        return out - out.mean(0)
+
+    layer.register_forward_hook(centre)
+    wrapped = nn.DropConnect(layer, 0.0, per_example=True)
+    out = (torch.compile(wrapped, backend="aot_eager") if compiled else wrapped)(x)
+    torch.testing.assert_close(out, layer(x), rtol=0, atol=1e-6)
+    assert seen[0].shape == (3, 4)
+
+
+@pytest.mark.unchecked
 def test_a_lazy_layer_has_its_weight_at_the_first_forward():
     wrapped = nn.DropConnect(torch.nn.LazyLinear(4), 1.0)
     out = wrapped(torch.ones(3, 6))
@@ -259,6 +277,63 @@ def test_the_compiler_leaves_a_computed_weight_to_eager_mode():
     parametrizations.weight_norm(layer)
     wrapped = nn.DropConnect(layer, 0.5, key=KEY)
     assert torch.equal(torch.compile(wrapped, backend="aot_eager")(x), wrapped(x))
+
+
+class Meanwhile(torch.nn.Linear):
+    """A linear layer in whose forward, once, another thread does something from start to end."""
+
+    def forward(self, x):
+        for do in self.todo[:]:
+            self.todo.clear()
+            thread = threading.Thread(target=do)
+            thread.start()
+            thread.join()
+        return super().forward(x)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("compute", [lambda layer: None, *COMPUTED.values()])
+@ignore_old
+def test_threads_may_share_a_layer(compute):
+    def make():
+        layer = Meanwhile(6, 6)
+        layer.todo = []
+        return layer
+
+    layer, x, found = made(make, compute), torch.rand(3, 6).double(), {}
+    layer.eval()  # so that no look at the weight of spectral_norm changes it
+    wrapped = nn.DropConnect(layer, 0.5, key=KEY)
+    alone, plain, own = wrapped(x), layer(x), dict(layer.named_parameters())
+
+    def do():
+        found["dropped"], found["plain"] = wrapped(x), layer(x)
+
+    layer.todo.append(do)
+    assert torch.equal(wrapped(x), alone)
+    assert torch.equal(found["dropped"], alone)
+    assert torch.equal(found["plain"], plain)
+    assert all(value is own[name] for name, value in layer.named_parameters())
+    assert "forward" not in vars(layer)
+
+
+@pytest.mark.unchecked
+def test_a_copy_made_while_a_thread_drops_is_a_plain_layer():
+    layer, x, copies = Meanwhile(6, 6), torch.rand(3, 6), []
+    layer.todo = [lambda: copies.append(copy.deepcopy(layer))]
+    plain = torch.nn.functional.linear(x, layer.weight, layer.bias)
+    nn.DropConnect(layer, 1.0)(x)
+    assert torch.equal(copies[0](x), plain)
+    copied = nn.DropConnect(copies[0], 1.0)
+    assert torch.equal(copied(x), layer.bias.expand(3, 6))
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("compute", [lambda layer: None, write_by_a_hook])
+def test_a_graph_that_would_leave_the_dropping_out_is_refused(compute):
+    layer = torch.nn.Linear(6, 6)
+    compute(layer)
+    with pytest.raises(RuntimeError, match=r"Linear.* cannot drop: its call does not run its"):
+        torch.fx.symbolic_trace(nn.DropConnect(layer))
 
 
 # ---- shards -----------------------------------------------------------------------------------

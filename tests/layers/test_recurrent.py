@@ -304,6 +304,47 @@ def test_rate_one_has_no_nan(wrap):
     assert all(t.isfinite().all() for t in tensors(outputs))
 
 
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize(
+    "compute",
+    [
+        partial(prune.random_unstructured, amount=0.3),
+        torch.nn.utils.weight_norm,
+        torch.nn.utils.spectral_norm,
+        parametrizations.weight_norm,
+    ],
+)
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN])
+def test_variational_dropout_uses_the_weights_of_now_where_they_are_computed(kind, compute):
+    rnn, x = kind(3, 4).double(), normal(5, 2, 3)
+    compute(rnn, "weight_hh_l0")
+    raw = next(p for name, p in rnn.named_parameters() if "weight_hh" in name)
+    wrapped = nn.VariationalRNN(rnn, 0.5, 0.0, 0.0, key=KEY)
+    for _ in range(2):
+        raw.grad = None
+        wrapped(x)[0].square().sum().backward()
+        assert raw.grad.any()
+        with torch.no_grad():
+            raw.add_(torch.rand_like(raw))
+    mask = masks(rnn, 2)[0, :, :3]
+    rnn.train(False)  # spectral_norm gets better with each look in training
+    found = wrapped(x)
+    assert_close(found, rnn(x * mask))
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # in 2.11
+def test_the_hooks_of_the_rnn_run_in_training_compiled_too():
+    rnn, x, seen = torch.nn.GRU(3, 4), torch.rand(5, 2, 3), []
+    rnn.register_forward_hook(lambda rnn, inputs, outputs: seen.append(inputs[0]))
+    wrapped = nn.VariationalRNN(rnn, key=KEY)
+    out = wrapped(x)
+    assert_close(torch.compile(wrapped, backend="aot_eager")(x), out)
+    assert len(seen) == 2
+    assert all(inputs is x for inputs in seen)
+
+
 # ---- bad input ----------------------------------------------------------------------------------
 
 
@@ -318,6 +359,13 @@ def test_a_sequence_of_another_rank_is_named():
 def test_what_is_not_recurrent_is_named(wrap):
     with pytest.raises(TypeError, match=r"rnn must be an nn\.LSTM, nn\.GRU or nn\.RNN, got Linear"):
         wrap(torch.nn.Linear(3, 4))
+
+
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace")
+def test_jit_trace_is_refused_in_training():
+    with pytest.raises(RuntimeError, match=r"torch.jit.trace cannot record dropout in training"):
+        torch.jit.trace(nn.VariationalRNN(torch.nn.RNN(4, 3)), torch.randn(3, 2, 4))
 
 
 @pytest.mark.unchecked

@@ -167,6 +167,28 @@ def test_a_batch_norm_that_is_not_used_is_left_out():
     assert measure(Unused().double(), X).keys() == {"used"}
 
 
+def test_a_batch_norm_that_is_kept_frozen_is_measured_in_both_modes():
+    class Frozen(nn.Sequential):
+        def train(self, mode=True):
+            super().train(mode)
+            self[1].eval()
+            return self
+
+    shift = measure(Frozen(Dropout(0.5), nn.BatchNorm1d(5)).double(), X)["1"]
+    assert torch.allclose(shift.evaluation, X.var(0, correction=0))
+    assert (shift.training > shift.evaluation).all()
+
+
+def test_in_half_precision_sums_over_the_examples_do_not_overflow():
+    x = 30 * torch.randn(300, 512)
+    for kind, model in (("batch", nn.BatchNorm1d(512)), ("layer", nn.LayerNorm(512))):
+        half = nn.Sequential(Dropout(0.5), model).half()
+        if kind == "batch":
+            assert measure(half, x.half())["1"].ratio == pytest.approx(0.5, abs=0.02)
+        else:
+            assert layer_norm_slopes(half, x.half(), 20)["1"] == pytest.approx(0.7071, abs=0.02)
+
+
 def test_the_channels_of_a_convolution_are_its_features():
     model = nn.Sequential(Uout(0.5), nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3)).double()
     shift = measure(model, X[:, None, :4].reshape(-1, 1, 2, 2).expand(-1, -1, 2, 2))["2"]

@@ -1,7 +1,6 @@
 """Who has charge of the coins in a forward, whatever draws them: this library, or PyTorch."""
 
 from collections.abc import Callable
-from math import copysign
 from types import FunctionType
 
 import torch
@@ -12,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from dropout import functional
 from dropout.bayes.linear import linear
 from dropout.coins import SAMPLER, coins
+from dropout.layers.attention import scaled_scores
 from dropout.mask import MaskKey
 
 
@@ -143,8 +143,7 @@ def _attention(
     if enable_gqa:
         key, value = (a.repeat_interleave(query.shape[-3] // a.shape[-3], -3) for a in (key, value))
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    half = abs(scale) ** 0.5  # to each side before the product, which could overflow in float16
-    scores = (query * copysign(half, scale)) @ (key * half).mT
+    scores = scaled_scores(-query if scale < 0 else query, key, abs(scale) ** 0.5)
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if attn_mask is not None and attn_mask.dtype == torch.bool:
@@ -153,4 +152,4 @@ def _attention(
         scores = scores + attn_mask
     # A row that is masked whole is 0, not NaN.
     weights = scores.softmax(-1).masked_fill(scores == -torch.inf, 0.0)
-    return functional.dropout(weights, dropout_p) @ value
+    return functional.dropout(weights, dropout_p).to(value.dtype) @ value

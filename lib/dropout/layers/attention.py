@@ -1,7 +1,7 @@
 """Attention with dropout on its weights, and the transformer block with its places for dropout."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import LayerNorm, Linear, ReLU, Sequential
 from torch.nn.functional import scaled_dot_product_attention
@@ -34,8 +34,9 @@ def attention(
     look; with `causal`, it may look at sources up to its own place. A target that may look nowhere
     gets 0. The weights that survive are multiplied by 1/(1 - p), after the softmax: a row sums to 1
     on average. p is the drop rate; coins come from `key`, or from a seed drawn from `generator`
-    (default: PyTorch's CPU generator); a `shard` places the weights in a larger tensor. With
-    nothing to drop PyTorch's fused kernels do the work.
+    (default: PyTorch's CPU generator); a `shard` places the weights in a larger tensor. Scores and
+    softmax are computed in float32 at least. With nothing to drop PyTorch's fused kernels do the
+    work.
 
     Raises ValueError for p outside [0, 1], for a mask beside `causal` and one of a shape that does
     not broadcast, TypeError for a mask that is not boolean.
@@ -50,13 +51,12 @@ def attention(
     if mask is not None and mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean, True where a target may look, got {mask.dtype}")
     if mask is not None:
-        _check_broadcasts(mask, (*queries.shape[:-1], keys.shape[-2]))
+        batch = torch.broadcast_shapes(queries.shape[:-2], keys.shape[:-2])
+        _check_broadcasts(mask, (*batch, queries.shape[-2], keys.shape[-2]))
     if not active(training) or threshold(p) == 0:
         threshold(p)  # a bad rate is refused in evaluation too
         return scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
-    # Half of the scale to each side before the product, which could pass float16's 65504 otherwise.
-    scale = queries.shape[-1] ** -0.25
-    scores = (queries * scale) @ (keys * scale).mT
+    scores = scaled_scores(queries, keys, max(1, queries.shape[-1]) ** -0.25)
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if mask is None:
@@ -66,7 +66,23 @@ def attention(
         # comes out as 0, but which PyTorch's detection of anomalies stops at.
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         weights = scores.softmax(-1).masked_fill(~mask, 0.0)
-    return drop(weights, p, key=key, generator=generator, shard=shard) @ values
+    weights = drop(weights, p, key=key, generator=generator, shard=shard)
+    return weights.to(values.dtype) @ values
+
+
+def scaled_scores(queries: Tensor, keys: Tensor, root: float) -> Tensor:
+    """The products of queries and keys, both times root, in float32 at least, autocast or not.
+
+    So PyTorch computes them: in 16 bits a score of 100 could be off by 0.5, and float16 ends at
+    65504.
+    """
+    wide = torch.promote_types(queries.dtype, torch.float32)
+    queries, keys = queries.to(wide) * root, keys.to(wide) * root
+    device = queries.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            return queries @ keys.mT
+    return queries @ keys.mT
 
 
 def _check_broadcasts(mask: Tensor, shape: tuple[int, ...]) -> None:
@@ -116,7 +132,10 @@ class Attention(CoinLayer):
 
 
 class SelfAttention(torch.nn.Module):
-    """Multi-head self-attention, with dropout on the attention weights."""
+    """Multi-head self-attention, with dropout on the attention weights.
+
+    Its input and output are (*batch, length, d_model).
+    """
 
     def __init__(self, d_model: int, n_heads: int, p: float = 0.1, causal: bool = False) -> None:
         if d_model % n_heads:
@@ -127,11 +146,8 @@ class SelfAttention(torch.nn.Module):
         self.attention = Attention(p, causal)
         self.out = Linear(d_model, d_model)
 
-    def forward(
-        self,
-        x: Float[Tensor, "*batch length d_model"],
-        mask: Bool[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, "*batch length d_model"]:
+    # Plain types, here and below: those of jaxtyping cannot be pickled with a graph of torch.fx.
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         heads = self.project(x).unflatten(-1, (3, self.n_heads, -1)).transpose(-4, -2)
         queries, keys, values = heads.unbind(-3)
         out = self.attention(queries, keys, values, mask)
@@ -144,7 +160,8 @@ class TransformerBlock(torch.nn.Module):
     It drops, at rate p, in three of the four places: the attention weights, the output projection
     of the attention and the output of the feed-forward layer. The fourth, the embeddings, comes
     before the first block: `TransformerEmbedding`. Each place is a layer of its own, so that
-    `seeded` gives each a stream of its own.
+    `seeded` gives each a stream of its own. Input and output are (*batch, length, d_model); a mask
+    is as in `functional.attention`.
 
     Source: Vaswani et al. (2017), sections 3.1 and 5.4.
 
@@ -164,17 +181,15 @@ class TransformerBlock(torch.nn.Module):
         self.dropout2 = Dropout(p)
         self.norm2 = LayerNorm(d_model)
 
-    def forward(
-        self,
-        x: Float[Tensor, "*batch length d_model"],
-        mask: Bool[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, "*batch length d_model"]:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         x = self.norm1(x + self.dropout1(self.attention(x, mask)))
         return self.norm2(x + self.dropout2(self.feed_forward(x)))
 
 
 class TransformerEmbedding(torch.nn.Module):
     """Token embeddings plus learned position embeddings, with dropout on the sum.
+
+    Of whole-numbered tokens (*batch, length) it makes (*batch, length, d_model).
 
     >>> layer = TransformerEmbedding(words=100, length=16, d_model=8, p=0.1)
     >>> layer(torch.zeros(3, 5, dtype=torch.int64)).shape
@@ -187,7 +202,7 @@ class TransformerEmbedding(torch.nn.Module):
         self.positions = torch.nn.Embedding(length, d_model)
         self.dropout = Dropout(p)
 
-    def forward(self, tokens: Int[Tensor, "*batch length"]) -> Float[Tensor, "*batch length d"]:
+    def forward(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.words(tokens) + _first(tokens, self.positions.weight))
 
 

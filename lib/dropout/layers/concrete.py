@@ -62,7 +62,9 @@ def concrete_dropout(
     ones = torch.ones(shape, dtype=wide, device=input.device)
     uniform = multiply(ones, "uniform", [1.0], whole, start, key, generator) / 2
     lost = (logit + uniform.log() - torch.log1p(-uniform)) / temperature
-    return (input * (torch.sigmoid(-lost) / torch.sigmoid(-logit))).to(input.dtype)
+    logit = logit.to(torch.promote_types(logit.dtype, torch.float32))
+    kept = torch.sigmoid(-logit).clamp(min=torch.finfo(logit.dtype).tiny)  # it may round to 0
+    return (input * (torch.sigmoid(-lost) / kept)).to(input.dtype)
 
 
 def _check_temperature(temperature: float) -> None:
@@ -142,7 +144,8 @@ class ConcreteDropout(Coins, torch.nn.Module):
         >>> round(layer.kl(length=0.0).item(), 4)  # -3 log 2
         -2.0794
         """
-        weight, logit = self.layer.weight, self.logit
+        wide = torch.promote_types(self.logit.dtype, torch.float32)  # float16 ends at 65504
+        weight, logit = self.layer.weight.to(wide), self.logit.to(wide)
         p = logit.sigmoid()
         entropy = -p * logsigmoid(logit) - (1 - p) * logsigmoid(-logit)
         squares = weight.square().sum() * (1 + logit.exp())  # over 1 - p, which may round to 0

@@ -109,6 +109,6 @@ class StochasticDepth(CoinLayer):
         ones = torch.ones(len(input), device="cpu")
         kept = drop(ones, self.p, scale=1.0, **self.source(ones)).nonzero()[:, 0].to(input.device)
         if not len(kept) and self.rows is None:
-            return input
+            return input.clone()
         out = self.branch(input.index_select(0, kept)).to(input.dtype)
         return input.index_add(0, kept, out, alpha=inverted_scale(self.p))

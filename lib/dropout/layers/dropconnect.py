@@ -86,7 +86,8 @@ class DropConnect(CoinLayer):
     def forward(self, input: Float[Tensor, "*inputs"]) -> Float[Tensor, "*outputs"]:
         if not active(self.training):
             return self.layer(input)
-        return reweighted(self.layer, ["weight"], self._connect, input)
+        once = not self.per_example
+        return reweighted(self.layer, ["weight"], self._connect, input, once=once)
 
     def _connect(self, run: Callable[..., Tensor], input: Tensor) -> Tensor:
         weight, axes = self.layer.weight, self.batched_rank - 2  # those of one example

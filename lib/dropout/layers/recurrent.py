@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import linear
 from torch.nn.modules.rnn import RNNBase
 
-from dropout.coins import coins
+from dropout.coins import active, coins
 from dropout.layers.base import CoinLayer, overridable
 from dropout.layers.weights import reweighted
 from dropout.mask import MaskKey, inverted_scale, threshold
@@ -141,7 +141,8 @@ class VariationalRNN(CoinLayer):
     its inputs at rate p and the state that feeds its hidden-to-hidden weights at rate
     `recurrent_p`, and the last layer its outputs at rate `output_p` (default: p), every sequence by
     coins of its own. The state itself is carried on, and returned, undropped. In evaluation the rnn
-    runs as it is, by PyTorch's fused kernels; in training it is a loop over time.
+    runs as it is, by PyTorch's fused kernels; in training it is a loop over time, between the rnn's
+    hooks, with the weights that pruning and parametrisations compute.
 
     Coins come from `key`, or from one seed for each forward drawn from `generator` (default:
     PyTorch's CPU generator). They have shape (places, batch, width), the widest of the places:
@@ -181,11 +182,14 @@ class VariationalRNN(CoinLayer):
         threshold(self.output_p)
 
     def forward(self, input, hx=None):
-        if not (self.training and self.drops()):
+        if not (self.training and active(self.training) and self.drops()):
             return self.rnn(input, hx)
         if not isinstance(input, Tensor):
             raise TypeError(f"input must be a tensor, got {type(input).__name__}")
-        return self.unrolled(input, hx)
+        # Between the hooks of the rnn, which may compute its weights.
+        return reweighted(
+            self.rnn, [], lambda _, *args: self.unrolled(*args), input, hx, once=False
+        )
 
     def drops(self) -> bool:
         return any(map(threshold, (self.p, self.recurrent_p, self.output_p)))

@@ -138,23 +138,33 @@ def measure(model: nn.Module, x: Float[Tensor, "examples *shape"]) -> dict[str, 
     0.5
     """
     twin = deepcopy(model)
-    found: dict[str, dict[bool, tuple[Tensor, Tensor]]] = {}
-    for name, norm in _batch_norms(twin).items():
-        norm.register_forward_pre_hook(partial(_note, found.setdefault(name, {})))
+    norms = _batch_norms(twin)
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, norm in norms.items():
+        norm.register_forward_pre_hook(partial(_note, found, name))
     with torch.random.fork_rng(devices=[]):
-        for training in (False, True):  # evaluation first: training moves the statistics
-            twin.train(training)(x)
+        twin.eval()(x)  # first: training moves the statistics
+        clean = dict(found)
+        found.clear()
+        twin.train()(x)
     return {
-        name: Shift(seen[True][0], seen[False][0], seen[True][1], seen[False][1])
-        for name, seen in found.items()
-        if seen
+        name: Shift(found[name][0], clean[name][0], found[name][1], clean[name][1])
+        for name in norms
+        if name in clean and name in found
     }
 
 
-def _note(seen: dict[bool, tuple[Tensor, Tensor]], norm: nn.Module, inputs: tuple[Tensor]) -> None:
-    features_first = inputs[0].transpose(0, 1).flatten(1)
+def _note(
+    found: dict[str, tuple[Tensor, Tensor]], name: str, _: nn.Module, inputs: tuple[Tensor]
+) -> None:
+    features_first = _wide(inputs[0]).transpose(0, 1).flatten(1)
     variance, mean = torch.var_mean(features_first, dim=1, correction=0)
-    seen[norm.training] = variance, mean
+    found[name] = variance, mean
+
+
+def _wide(x: Tensor) -> Tensor:
+    """x in float32 at least: sums over all examples would pass float16's 65504."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 @torch.no_grad()
@@ -199,6 +209,7 @@ def layer_norm_slopes(
 def _note_normalised(
     sent: dict[str, Tensor], name: str, norm: nn.LayerNorm, _: tuple[Tensor], output: Tensor
 ) -> None:
+    output = _wide(output)
     sent[name] = (output if norm.bias is None else output - norm.bias) / norm.weight
 
 
