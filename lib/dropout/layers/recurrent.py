@@ -140,9 +140,10 @@ class VariationalRNN(CoinLayer):
     It wraps `rnn`, whose weights stay its own, under their own names. In training each layer drops
     its inputs at rate p and the state that feeds its hidden-to-hidden weights at rate
     `recurrent_p`, and the last layer its outputs at rate `output_p` (default: p), every sequence by
-    coins of its own. The state itself is carried on, and returned, undropped. In evaluation the rnn
-    runs as it is, by PyTorch's fused kernels; in training it is a loop over time, between the rnn's
-    hooks, with the weights that pruning and parametrisations compute.
+    coins of its own. The state itself is carried on, and returned, undropped; but in an nn.RNN all
+    of it goes on by those weights, so that `recurrent_p` thins it again and again. In evaluation
+    the rnn runs as it is, by PyTorch's fused kernels; in training it is a loop over time, between
+    the rnn's hooks, with the weights that pruning and parametrisations compute.
 
     Coins come from `key`, or from one seed for each forward drawn from `generator` (default:
     PyTorch's CPU generator). They have shape (places, batch, width), the widest of the places:
