@@ -430,7 +430,7 @@ RIVALS = [
           change=(('gain[measure]["mean"], gain[measure]["half"])\n                  for gain',
                    '-gain[measure]["mean"], gain[measure]["half"])\n                  for gain'),)),
     Rival(WORKS, "dropconnect-study", "which has less exchanged",
-          change=(('less(connected[one]["test"][measure],', 'less(connected[other]["test"][measure],'),
+          change=(('less(connected[one]["test"]', 'less(connected[other]["test"]'),
                   ('connected[other]["test"][measure])\n', 'connected[one]["test"][measure])\n'))),
     Rival(WORKS, "dropconnect-study", "one pass for twenty",
           change=(('left = [found["sampled"]["loss"]', 'left = [found["test"]["loss"]'),)),
