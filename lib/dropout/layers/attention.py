@@ -134,7 +134,7 @@ class Attention(CoinLayer):
 class SelfAttention(torch.nn.Module):
     """Multi-head self-attention, with dropout on the attention weights.
 
-    Its input and output are (*batch, length, d_model).
+    Its input and output are (..., length, d_model).
     """
 
     def __init__(self, d_model: int, n_heads: int, p: float = 0.1, causal: bool = False) -> None:
@@ -160,7 +160,7 @@ class TransformerBlock(torch.nn.Module):
     It drops, at rate p, in three of the four places: the attention weights, the output projection
     of the attention and the output of the feed-forward layer. The fourth, the embeddings, comes
     before the first block: `TransformerEmbedding`. Each place is a layer of its own, so that
-    `seeded` gives each a stream of its own. Input and output are (*batch, length, d_model); a mask
+    `seeded` gives each a stream of its own. Input and output are (..., length, d_model); a mask
     is as in `functional.attention`.
 
     Source: Vaswani et al. (2017), sections 3.1 and 5.4.
@@ -189,7 +189,7 @@ class TransformerBlock(torch.nn.Module):
 class TransformerEmbedding(torch.nn.Module):
     """Token embeddings plus learned position embeddings, with dropout on the sum.
 
-    Of whole-numbered tokens (*batch, length) it makes (*batch, length, d_model).
+    Of whole-numbered tokens (..., length) it makes (..., length, d_model).
 
     >>> layer = TransformerEmbedding(words=100, length=16, d_model=8, p=0.1)
     >>> layer(torch.zeros(3, 5, dtype=torch.int64)).shape
