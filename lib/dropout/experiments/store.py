@@ -38,8 +38,8 @@ def default_path() -> Path:
     """$DROPOUT_RUNS, else runs.sqlite below $XDG_STATE_HOME, by default ~/.local/state."""
     if named := os.environ.get("DROPOUT_RUNS"):
         return Path(named).expanduser()
-    home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
-    return Path(home) / "dropout-book" / "runs.sqlite"
+    home = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
+    return home.expanduser() / "dropout-book" / "runs.sqlite"
 
 
 class Store:

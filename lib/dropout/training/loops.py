@@ -31,21 +31,21 @@ class History:
 
 def mlp(
     *widths: int,
-    p: float | Sequence[float] = 0.0,
+    p: float | Sequence[float] | np.ndarray = 0.0,
     p_input: float = 0.0,
     norm: Callable[[int], nn.Module] | None = None,
 ) -> nn.Sequential:
     """A ReLU network in float64 with dropout at rate p after each hidden layer, p_input before all.
 
     `widths` runs from the inputs to the outputs: mlp(64, 256, 10) has one hidden layer. A sequence
-    p has a rate for each hidden layer. `norm`, such as nn.BatchNorm1d, makes from a width the layer
-    that stands between each hidden layer's weights and its ReLU.
+    or an array p has a rate for each hidden layer. `norm`, such as nn.BatchNorm1d, makes from a
+    width the layer that stands between each hidden layer's weights and its ReLU.
 
     >>> [type(layer).__name__ for layer in mlp(2, 3, 2, p=0.5, norm=nn.LayerNorm)]
     ['Dropout', 'Linear', 'LayerNorm', 'ReLU', 'Dropout', 'Linear']
     """
     hidden = len(widths) - 2
-    rates = p if isinstance(p, Sequence) else [p] * hidden
+    rates = p if isinstance(p, Sequence | np.ndarray) else [p] * hidden
     if len(rates) != hidden:
         raise ValueError(f"p has {len(rates)} rates for {hidden} hidden layers")
     layers: list[nn.Module] = [Dropout(p_input)]
