@@ -4,6 +4,7 @@ import copy
 import pickle
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
@@ -317,7 +318,10 @@ def test_rows_are_checked_and_nothing_changed():
             set_step(layer, 2, bad)
     with pytest.raises(TypeError, match=r"batch_axis must be an integer or None, got 'time'"):
         seeded(layer, 2, batch_axis="time")
+    with pytest.raises(TypeError, match=r"batch_axis must be an integer or None, got True"):
+        seeded(layer, 2, batch_axis=True)
     assert layer.key == MaskKey(1)
+    assert seeded(layer, 2, batch_axis=np.int64(1)).batch_axis == 1
 
 
 @pytest.mark.unchecked

@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from numbers import Integral
 from typing import Any, TypeVar
 
 import torch
@@ -67,8 +68,10 @@ def seeded(model: M, seed: int, step: int = 0, batch_axis: int | None = None) ->
     >>> bool((set_step(model, 7)(ones(8)) == model(ones(8))).all())
     True
     """
-    if batch_axis is not None and type(batch_axis) is not int:
-        raise TypeError(f"batch_axis must be an integer or None, got {batch_axis!r}")
+    if batch_axis is not None:
+        if not isinstance(batch_axis, Integral) or isinstance(batch_axis, bool):
+            raise TypeError(f"batch_axis must be an integer or None, got {batch_axis!r}")
+        batch_axis = int(batch_axis)
     layers = _layers(model)
     keys = [MaskKey(seed, stream, step) for stream in range(len(layers))]
     for layer, key in zip(layers.values(), keys, strict=True):

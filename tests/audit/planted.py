@@ -6,6 +6,7 @@ a part, and where in it the part is.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from dropout import nn as dnn
 from tests.audit.sound import features, tokens
 
 WIDTH = 16
@@ -328,13 +330,13 @@ class DropsAndAddsInPlace(Part):
 
 
 class Checkpoints(Part):
-    def __init__(self, reentrant):
+    def __init__(self, reentrant, drop=nn.Dropout, keeps=False):
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Dropout(0.4))
-        self.reentrant = reentrant
+        self.body = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh(), drop(0.4))
+        self.options = {"use_reentrant": reentrant, "preserve_rng_state": keeps}
 
     def forward(self, x):
-        return checkpoint(self.body, x, use_reentrant=self.reentrant, preserve_rng_state=False)
+        return checkpoint(self.body, x, **self.options)
 
 
 class CheckpointsAFunction(Part):
@@ -426,6 +428,17 @@ FAULTS = {
     "in place, two branches": Fault("in-place", DropsAndAddsInPlace),
     "checkpoint": Fault("recomputed-otherwise", lambda: Checkpoints(False), "body.2"),
     "checkpoint, reentrant": Fault("recomputed-otherwise", lambda: Checkpoints(True), "body.2"),
+    "checkpoint of this library's": Fault(
+        "recomputed-otherwise", lambda: Checkpoints(False, dnn.Dropout), "body.2"
+    ),
+    "checkpoint of this library's noise, reentrant": Fault(
+        "recomputed-otherwise", lambda: Checkpoints(True, dnn.GaussianDropout), "body.2"
+    ),
+    "checkpoint of a generator": Fault(
+        "recomputed-otherwise",
+        lambda: Checkpoints(False, partial(dnn.Dropout, generator=torch.Generator()), keeps=True),
+        "body.2",
+    ),
     "checkpoint of a function": Fault("recomputed-otherwise", CheckpointsAFunction),
 }  # fmt: skip
 

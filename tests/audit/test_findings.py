@@ -40,6 +40,10 @@ def make_nothing():
     return 7
 
 
+def make_error():
+    raise KeyError("weights")
+
+
 def test_they_are_a_sequence_the_certain_ones_first():
     findings = Findings(TWO)
     assert len(findings) == 2
@@ -137,6 +141,8 @@ def test_the_exit_status_says_whether_there_are_findings(here, capsys, tmp_path)
         ("no_such_module_is_here:make", "cannot be imported: No module named"),
         ("models_to_audit:make_it", "cannot be imported: .* has no attribute 'make_it'"),
         ("models_to_audit:make_nothing", "must return .*, got int"),
+        ("models_to_audit:features.__defaults__", "must be a function of no arguments, got "),
+        ("models_to_audit:make_error", r"Traceback(.|\n)*make_error fails: KeyError: 'weights'"),
         ("models_to_audit:make_failing", "'0', a Linear, fails in evaluation: RuntimeError"),
     ],
 )

@@ -97,6 +97,8 @@ def test_quantiles_of_another_number_of_samples_are_refused():
         predict(mlp(), inputs(5, 6), 9, reduce=quantiles(0.5, samples=10))
     with pytest.raises(ValueError, match=r"levels must be numbers in \[0, 1\], got \(1.5,\)"):
         quantiles(1.5, samples=9)
+    with pytest.raises(ValueError, match=r"samples must be a positive integer, got 10\.5"):
+        quantiles(0.5, samples=10.5)
     with pytest.raises(ValueError, match="samples must be a positive integer, got 0"):
         quantiles(0.5, samples=0)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dropout.experiments.store import FORMAT, Store, StoreError
+from dropout.experiments.store import FORMAT, Store, StoreError, default_path
 from dropout.experiments.study import Finished
 from tests.experiments import tiny
 
@@ -152,3 +152,10 @@ def test_a_store_in_use_on_another_host_is_refused(tmp_path, name):
     assert f"delete {lock}" in str(error.value)
     lock.unlink()
     Store(path).close()
+
+
+def test_a_tilde_that_no_shell_has_expanded_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DROPOUT_RUNS", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "~/state")
+    assert default_path() == tmp_path / "state" / "dropout-book" / "runs.sqlite"

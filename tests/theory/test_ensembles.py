@@ -3,6 +3,7 @@
 from itertools import pairwise, product
 from math import prod
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -239,3 +240,13 @@ def test_layers_of_rate_zero_do_what_they_do_without_dropout():
 def test_units_are_not_kept_with_a_probability_that_is_none(q):
     with pytest.raises(ValueError, match=rf"q must be in \[0, 1\], got {q}"):
         mask_probabilities(all_masks(2), q)
+
+
+def test_a_small_integer_of_numpy_counts_all_masks():
+    """2^8 is 0 in 8 bits."""
+    assert all_masks(np.int8(8)).shape == (256, 8)
+
+
+def test_an_array_of_rates_has_one_for_each_hidden_layer():
+    model = mlp(6, 8, 7, 3, p=np.array([0.25, 0.5]))
+    assert [layer.p for layer in model if isinstance(layer, Dropout)] == [0.0, 0.25, 0.5]

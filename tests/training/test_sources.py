@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dropout.training.sources import Archive, Source, cache_folder, fetch
+from dropout.training.sources import Archive, Source, cache_folder, fetch, own_folder
 from tests.training.conftest import CONTENT, PACKED, Mirror
 
 unchecked = pytest.mark.unchecked
@@ -39,6 +39,14 @@ def test_the_cache_is_in_the_home_folder_by_default(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "dropout-book"
+
+
+def test_a_tilde_that_no_shell_has_expanded_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/kept")
+    monkeypatch.setenv("DROPOUT_DATA", "~/data")
+    assert cache_folder() == tmp_path / "kept" / "dropout-book"
+    assert own_folder(toy()) == tmp_path / "data" / "toy"
 
 
 def test_a_broken_download_is_resumed_where_it_broke(serve, cache):

@@ -202,12 +202,28 @@ class Tripled(nn.Sequential):
         ({"examples": 0}, "examples must be from 1 to 120, got 0"),
         ({"epochs": 7, "every": 3}, "every must divide the 7 epochs, got 3"),
         ({"every": 0}, "every must divide the 1 epochs, got 0"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, or None for all, got 0"),
     ],
 )
 def test_what_is_given_must_fit_the_networks_and_the_data(changed, message):
     settings = {"seed": 0, "epochs": 1, "lr": 0.1} | changed
     with pytest.raises(ValueError, match=message):
         sweep([partial(mlp, 64, 4, 10)] * 2, TRAIN, VALIDATION, **settings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, or None for all, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1, or None for all, got -1"),
+    ],
+)
+def test_fit_wants_an_epoch_and_an_example_in_a_batch(changed, message):
+    settings = {"seed": 0, "epochs": 1, "lr": 0.1} | changed
+    with pytest.raises(ValueError, match=message):
+        fit(partial(mlp, 64, 4, 10), TRAIN, VALIDATION, **settings)
 
 
 @unchecked

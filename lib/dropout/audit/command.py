@@ -4,8 +4,9 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import nn
 
@@ -17,7 +18,8 @@ FORMS = "(model, inputs) or (model, inputs, keywords)"
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Audit what a factory makes: 0 where nothing is found, 1 where something is.
 
-    What cannot be audited ends in the parser's error, whose exit status is 2.
+    What cannot be audited ends in the parser's error, whose exit status is 2; of a module or a
+    factory that fails, the traceback comes first.
     """
     if options.json and not options.json.absolute().parent.is_dir():
         parser.error(f"--json: there is no folder {options.json.absolute().parent}")
@@ -32,6 +34,11 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     return 1 if findings else 0
 
 
+def _fails(what: str, error: Exception, parser: argparse.ArgumentParser) -> NoReturn:
+    traceback.print_exception(error)
+    parser.error(f"{what}: {type(error).__name__}: {error}")
+
+
 def _made(name: str, parser: argparse.ArgumentParser) -> tuple[nn.Module, tuple, dict[str, Any]]:
     module, colon, path = name.partition(":")
     if not (module and colon and path):
@@ -43,7 +50,14 @@ def _made(name: str, parser: argparse.ArgumentParser) -> tuple[nn.Module, tuple,
             factory = getattr(factory, part)
     except (ImportError, AttributeError) as error:
         parser.error(f"{name!r} cannot be imported: {error}")
-    made = factory()
+    except Exception as error:
+        _fails(f"{name!r} cannot be imported", error, parser)
+    if not callable(factory):
+        parser.error(f"{name} must be a function of no arguments, got {type(factory).__name__}")
+    try:
+        made = factory()
+    except Exception as error:
+        _fails(f"{name} fails", error, parser)
     if not isinstance(made, tuple) or not 2 <= len(made) <= 3 or not isinstance(made[0], nn.Module):
         kind = type(made).__name__
         parser.error(f"{name} must return {FORMS}, with a torch.nn.Module first, got {kind}")

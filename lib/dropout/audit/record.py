@@ -199,8 +199,7 @@ class Record:
             return function(*args, **kwargs)
         if self.backward:
             out = function(*args, **kwargs)
-            if not operators.is_own(function):  # which draws its mask anew, on purpose
-                self._note_draw(function, args, out)
+            self._note_draw(function, args, out)
             self._note_foreign_again(operators.short(function), args)
             return out
         self._note_seed()

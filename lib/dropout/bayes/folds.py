@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import ceil, floor
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -66,7 +67,7 @@ def quantiles(*levels: float, samples: int) -> Callable[[Any, Tensor], Any]:
     """
     if not levels or not all(0 <= level <= 1 for level in levels):
         raise ValueError(f"levels must be numbers in [0, 1], got {levels}")
-    if samples < 1:
+    if not isinstance(samples, Integral) or samples < 1:
         raise ValueError(f"samples must be a positive integer, got {samples}")
 
     def fold(state: _Ends | None, part: Tensor) -> Any:

@@ -45,10 +45,10 @@ def default_path() -> Path:
     try:
         if named := os.environ.get("DROPOUT_RUNS"):
             return Path(named).expanduser()
-        home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+        home = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
     except RuntimeError as error:
         raise StoreError(f"{error}: name a file by --store or DROPOUT_RUNS") from error
-    return Path(home) / "dropout-book" / "runs.sqlite"
+    return home / "dropout-book" / "runs.sqlite"
 
 
 class Store:

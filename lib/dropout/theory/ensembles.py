@@ -1,5 +1,7 @@
 """Every mask at once: the 2^n sub-networks of n units, counted rather than sampled."""
 
+from operator import index
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64
@@ -20,6 +22,7 @@ def all_masks(n: int) -> Bool[np.ndarray, "masks {n}"]:
            [1, 0],
            [1, 1]])
     """
+    n = index(n)  # NumPy's integers wrap
     _check_count(n)
     return np.arange(2**n)[:, None] >> np.arange(n)[::-1] & 1 == 1
 

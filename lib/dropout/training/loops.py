@@ -31,21 +31,21 @@ class History:
 
 def mlp(
     *widths: int,
-    p: float | Sequence[float] = 0.0,
+    p: float | Sequence[float] | np.ndarray = 0.0,
     p_input: float = 0.0,
     norm: Callable[[int], nn.Module] | None = None,
 ) -> nn.Sequential:
     """A ReLU network in float64 with dropout at rate p after each hidden layer, p_input before all.
 
     `widths` runs from the inputs to the outputs: mlp(64, 256, 10) has one hidden layer. A sequence
-    p has a rate for each hidden layer. `norm`, such as nn.BatchNorm1d, makes from a width the layer
-    that stands between each hidden layer's weights and its ReLU.
+    or an array p has a rate for each hidden layer. `norm`, such as nn.BatchNorm1d, makes from a
+    width the layer that stands between each hidden layer's weights and its ReLU.
 
     >>> [type(layer).__name__ for layer in mlp(2, 3, 2, p=0.5, norm=nn.LayerNorm)]
     ['Dropout', 'Linear', 'LayerNorm', 'ReLU', 'Dropout', 'Linear']
     """
     hidden = len(widths) - 2
-    rates = p if isinstance(p, Sequence) else [p] * hidden
+    rates = p if isinstance(p, Sequence | np.ndarray) else [p] * hidden
     if len(rates) != hidden:
         raise ValueError(f"p has {len(rates)} rates for {hidden} hidden layers")
     layers: list[nn.Module] = [Dropout(p_input)]
@@ -73,7 +73,8 @@ def fit(
     The history has an entry after `every` so many epochs. `seed` settles weights, masks and the
     order of the examples; the caller's generator is left as it was.
 
-    Raises ValueError where `every` does not divide `epochs`.
+    Raises ValueError for no epochs, where `every` does not divide `epochs`, and for a batch size
+    below 1.
 
     >>> from dropout.training.data import digits
     >>> train, validation, _ = digits(train=200)
@@ -105,6 +106,7 @@ def train_epoch(
 
     The order and the masks come from PyTorch's generator. The model is left in training mode.
     """
+    check_batch_size(batch_size)
     model.train()
     for batch in torch.randperm(len(train.y)).split(batch_size or len(train.y)):
         optimiser.zero_grad()
@@ -113,9 +115,17 @@ def train_epoch(
 
 
 def check_every(every: int, epochs: int) -> None:
-    """Refuse a distance between evaluations after which the last epoch would not be evaluated."""
+    """Refuse no epochs, and evaluations so far apart that the last epoch would have none."""
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs}")
     if every < 1 or epochs % every:
         raise ValueError(f"every must divide the {epochs} epochs, got {every}")
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Refuse batches of no examples."""
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, or None for all, got {batch_size}")
 
 
 @torch.no_grad()

@@ -73,7 +73,7 @@ def own_folder(source: Source, folder: str | Path | None = None) -> Path | None:
     if folder is not None:
         return Path(folder)
     data = os.environ.get("DROPOUT_DATA")
-    return Path(data) / source.name if data else None
+    return Path(data).expanduser() / source.name if data else None
 
 
 def located(source: Source, file: str, folder: str | Path | None = None) -> Path:
@@ -93,7 +93,8 @@ def located(source: Source, file: str, folder: str | Path | None = None) -> Path
 
 def cache_folder() -> Path:
     """Where downloads are kept: $XDG_CACHE_HOME/dropout-book, by default below ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dropout-book"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache.expanduser() / "dropout-book"
 
 
 def find(folder: Path, file: str) -> Path | None:

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from dropout.mask import threshold
 from dropout.nn import Dropout
 from dropout.training.data import Images
-from dropout.training.loops import History, check_every, evaluate
+from dropout.training.loops import History, check_batch_size, check_every, evaluate
 from dropout.training.stacked import STACKED, Dropouts, Layer
 
 TOGETHER = 1 << 21  # weights, about: with their velocities they fit in a cache of 32 MiB
@@ -47,7 +47,8 @@ def sweep(
 
     Raises ValueError for lengths that do not agree, more examples than there are, layers that
     cannot be trained here (of another kind, with hooks, frozen, or whose weights are computed from
-    others or shared), no parameters, and where `every` does not divide `epochs`.
+    others or shared), no parameters, no epochs, a batch size below 1, and where `every` does not
+    divide `epochs`.
 
     >>> from dropout.training.data import digits
     >>> from dropout.training.loops import mlp
@@ -58,6 +59,7 @@ def sweep(
     (Dropout(p=0.5, inplace=False), (2, 3))
     """
     check_every(every, epochs)
+    check_batch_size(batch_size)
     examples = len(train.y) if examples is None else examples
     given = {"seed": seed, "lr": lr, "weight_decay": weight_decay, "examples": examples}
     columns = [_each(name, value, len(builds)) for name, value in given.items()]

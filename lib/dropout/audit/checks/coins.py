@@ -101,22 +101,32 @@ def recomputed_otherwise(case: Case) -> Iterator[Finding]:
     """Draws in backward that the forward did not make, though it made some like them."""
     draws = case.training.draws
     forward = [draw for draw in draws if not draw.backward]
-    seen = set()
+    seen, otherwise = set(), list[Draw]()
     for draw in draws:
         if not draw.backward or evidence(draw, None) < 14:
             continue
         alike = [f for f in forward if _alike(f, draw)]
-        if not alike or any(same_value(f, draw) for f in alike):
+        if not alike or any(_same(f, draw) for f in (*alike, *otherwise)):
             continue
+        if not isinstance(draw.value, Tensor):
+            otherwise.append(draw)  # which its own gradient draws once more, elsewhere
         line = draw.place.source  # in a function that runs again, no module does
         place = next((f.place for f in alike if line and f.place.source == line), draw.place)
         if (place.module, place.source) in seen:
             continue
         seen.add((place.module, place.source))
-        differ = min((_differing(f, draw) for f in alike), default=0)
-        yield _otherwise(
-            place, draw.count, differ, "checkpoint(..., preserve_rng_state=True), the default"
-        )
+        if isinstance(draw.value, Tensor):
+            differ = min(_differing(f, draw) for f in alike)
+            yield _otherwise(place, draw.count, differ, PRESERVES)
+        else:
+            seed, stream, step = draw.value[:3]
+            yield found(
+                "recomputed-otherwise", place,
+                {"seed": seed % 2**64, "stream": stream, "step": step},
+                "backward computes this part again and drops by a seed, stream or step by which "
+                "the forward has not dropped.",
+                "certain", f"{PRESERVES}, without a generator of its own; or a key",
+            )  # fmt: skip
     for place, mask in case.training.foreign_again:
         before = [(p, m) for p, m in case.training.foreign
                   if p.source == place.source and m.shape == mask.shape]  # fmt: skip
@@ -125,6 +135,7 @@ def recomputed_otherwise(case: Case) -> Iterator[Finding]:
             yield _otherwise(before[0][0], mask.numel(), differ, KEEPS)
 
 
+PRESERVES = "checkpoint(..., preserve_rng_state=True), the default"
 KEEPS = "draw with PyTorch's global generator, whose state a checkpoint keeps, or outside of it"
 
 
@@ -143,7 +154,12 @@ def _alike(a: Draw, b: Draw) -> bool:
     return a.name == b.name
 
 
+def _same(a: Draw, b: Draw) -> bool:
+    """Whether two draws toss the same coins: this library's own, by seed, stream and step."""
+    if isinstance(a.value, Tensor) or isinstance(b.value, Tensor):
+        return same_value(a, b)
+    return a.value[:3] == b.value[:3]
+
+
 def _differing(a: Draw, b: Draw) -> int:
-    if isinstance(a.value, Tensor) and isinstance(b.value, Tensor):
-        return int((a.value != b.value).sum())
-    return a.count
+    return int((a.value != b.value).sum())
