@@ -367,6 +367,7 @@ def test_a_shard_of_other_numbers_than_integers_is_refused(bad):
             Shard(*lengths)
 
 
+@pytest.mark.unchecked
 def test_a_shard_counts_in_integers_that_do_not_wrap():
     """2^40 elements are too many for 32 bits."""
     whole, start = (2**20, 2**20), (2**19, 8)
