@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -31,7 +31,7 @@ class History:
 
 def mlp(
     *widths: int,
-    p: float | Sequence[float] | np.ndarray = 0.0,
+    p: float | Sequence[float] | Float[np.ndarray, "hidden"] = 0.0,
     p_input: float = 0.0,
     norm: Callable[[int], nn.Module] | None = None,
 ) -> nn.Sequential:
