@@ -242,6 +242,7 @@ def test_units_are_not_kept_with_a_probability_that_is_none(q):
         mask_probabilities(all_masks(2), q)
 
 
+@pytest.mark.unchecked
 def test_a_small_integer_of_numpy_counts_all_masks():
     """2^8 is 0 in 8 bits."""
     assert all_masks(np.int8(8)).shape == (256, 8)
