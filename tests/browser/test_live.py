@@ -174,6 +174,7 @@ def test_it_can_be_shown_twice_in_one_page(browser, tmp_path, name):
 
 def rates(page) -> list[str]:
     """What the sliders of the rate are at, of each copy, after a frame."""
+    page.locator("figure.live[data-live=on]").first.wait_for()
     settle(page)
     return [each.input_value() for each in page.get_by_role("slider", name="rate p").all()]
 
@@ -230,6 +231,15 @@ def test_a_link_stays_in_the_address_until_a_control_is_changed(thinned):
     assert thinned.url == address
     thinned.reload()
     assert rates(thinned) == ["0"]
+
+
+def test_a_state_is_kept_before_a_frame_is_drawn(thinned):
+    kept = thinned.get_by_role("slider").evaluate("""(slider) => {
+      slider.value = 0;
+      slider.dispatchEvent(new Event("input", {bubbles: true}));
+      return Object.values(localStorage).map(JSON.parse);
+    }""")
+    assert kept == [{"p": 0}]
 
 
 def test_where_nothing_may_be_copied_the_link_is_in_the_address(thinned):

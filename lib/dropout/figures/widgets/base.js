@@ -398,18 +398,18 @@ export async function mount(id, figure, given = {}) {
     link.textContent = COPY;
     const stale = !following && fromLink(name, location.hash);
     if (stale) history.replaceState(null, "", location.pathname + location.search);
+    try {
+      const changed = Object.fromEntries(model.changed());
+      if (Object.keys(changed).length) localStorage.setItem(key, JSON.stringify(changed));
+      else localStorage.removeItem(key);
+    } catch {
+      /* a page without storage forgets */
+    }
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => {
       asked = false;
       listeners.forEach((listener) => listener());
-      try {
-        const changed = Object.fromEntries(model.changed());
-        if (Object.keys(changed).length) localStorage.setItem(key, JSON.stringify(changed));
-        else localStorage.removeItem(key);
-      } catch {
-        /* a page without storage forgets */
-      }
     });
   });
   const begin = (values = {}) => {
