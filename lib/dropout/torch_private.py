@@ -31,6 +31,8 @@ def _found(name: str, otherwise: Any = None) -> Any:
 in_transform: Callable[[], bool] = _found("torch._C:_are_functorch_transforms_active", lambda: True)
 # How many modes see every operator: fake tensors, counters of operations. Likewise 65 for 7.
 modes: Callable[[], int] = _found("torch._C:_len_torch_dispatch_stack", lambda: 1)
+# Which backward is at work, or -1. Without it what a checkpoint computes again counts as a step.
+graph_task: Callable[[], int] = _found("torch._C:_current_graph_task_id", lambda: -1)
 
 
 def _has_storage(x: Tensor) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from dropout import nn as dnn
 from dropout.audit import Watch
@@ -151,4 +152,13 @@ def test_two_masks_in_a_step_and_summed_gradients_have_no_findings():
                 (model(X) - model(X)).square().mean().backward()
             optimizer.step()
             validates(model)
+    assert list(watch.findings) == []
+
+
+@each_model
+def test_what_a_checkpoint_computes_again_is_no_step(make):
+    model = make()
+    with Watch(model) as watch:
+        for _ in range(3):
+            checkpoint(model, X, use_reentrant=False).sum().backward()
     assert list(watch.findings) == []

@@ -175,6 +175,20 @@ def test_a_run_that_its_workers_never_survive_is_given_up(tmp_path):
         assert store.claim(["free"]) == "free"
 
 
+def test_a_scheduler_that_ends_is_said_and_its_runs_are_free_again(tmp_path):
+    """Dask then cancels every future, as this pool has done."""
+    pool, gone = Mock(), Future()
+    pool.submit.return_value = gone
+    gone.cancel()
+    gone.set_running_or_notify_cancel()
+    with Store(tmp_path / "runs.sqlite") as store:
+        work = Work(TINY, store, [], "cpu")
+        with pytest.raises(RunError, match="the Dask scheduler has ended"):
+            work.all(lambda: nullcontext((pool, 1)))
+        keys = list(work.planned)
+        assert store.claim(keys) == keys[0]
+
+
 class Mortal:
     """A pool that breaks soon after the one deadly run began; every other run takes longer."""
 

@@ -167,3 +167,9 @@ def test_what_is_not_an_embedding_is_named():
 def test_tokens_that_are_not_integers_are_named():
     with pytest.raises(TypeError, match=r"tokens must be integers .*, got torch\.float32"):
         functional.word_dropout(torch.ones(3), replacement=1)
+
+
+@pytest.mark.unchecked
+def test_a_replacement_that_is_no_number_of_a_word_is_refused():
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        functional.word_dropout(text(2), 0.5, replacement=1.7)

@@ -22,7 +22,7 @@ from dropout.audit.kinds import Confidence
 from dropout.audit.tree import tensors
 from dropout.layers.base import Coins
 from dropout.seeding import content
-from dropout.torch_private import uncompiled
+from dropout.torch_private import graph_task, uncompiled
 
 COMPARED = 8  # forwards in training that the ranks of torch.distributed compare
 LOOKED_INTO = 2  # forwards in training in which calls of functions are read
@@ -80,11 +80,11 @@ class Watch:
     rates that never acted. The model is not changed, and hooks are taken off at the end. Of a
     compiled model the layers are not looked at, so that idle rates are not found.
 
-    Every forward of the model counts, not those of its parts. To see whether two steps drop the
-    same, the states of the generators are compared, not masks: that costs some microseconds, and
-    what it calls equal is equal. On several processes the first forwards are compared at the end of
-    the block, which all processes have to reach (`ranks=False`: they are not). Where it ends in an
-    error they are not.
+    Every forward of the model counts, not those of its parts, nor what a checkpoint around the
+    model computes again in backward. To see whether two steps drop the same, the states of the
+    generators are compared, not masks: that costs some microseconds, and what it calls equal is
+    equal. On several processes the first forwards are compared at the end of the block, which all
+    processes have to reach (`ranks=False`: they are not). Where it ends in an error they are not.
 
     >>> model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
     >>> with Watch(model) as watch:
@@ -136,6 +136,8 @@ class Watch:
     # --- Hooks -----------------------------------------------------------------------------------
 
     def _begin(self, _model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        if graph_task() != -1:  # a checkpoint computes again what has been counted
+            return
         forward = Forward(
             self.model.training,
             torch.is_grad_enabled(),

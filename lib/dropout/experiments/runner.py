@@ -62,9 +62,9 @@ def run_study(
     default one for each core that this one may use; with `scheduler`, the address of a Dask
     scheduler, its workers do. Other processes may work on the same store at the same time.
 
-    Raises RunError where a run fails, UnknownError for an unknown study or arm, StoreError where
-    the store cannot be written. After a RunError the runs that are under way are still finished and
-    stored; after a StoreError or an interrupt they end, and are done again another time.
+    Raises RunError where a run fails or the scheduler ends, UnknownError for an unknown study or
+    arm, StoreError where the store cannot be written. After a run's failure those that are under
+    way are still finished and stored; otherwise they end, and are done again another time.
     """
     make = (lambda: cluster(scheduler)) if scheduler else lambda: processes(jobs)
     Work(name, store, arms, device).all(make)
@@ -195,6 +195,10 @@ class Work:
 
         `alone` says that no other run was at work, which might have been the cause.
         """
+        if future.cancelled():
+            self.store.release(key)
+            self.fault = RunError("the Dask scheduler has ended; the same command goes on")
+            return True
         error = future.exception()
         if error is None:
             self.store.add(key, self.study, future.result())

@@ -1,5 +1,7 @@
 """Dropout of words: a coin for each row of the table, or for each token of the text."""
 
+from operator import index
+
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
@@ -111,8 +113,8 @@ def word_dropout(
     from `key`, or from a seed drawn from `generator` (default: PyTorch's CPU generator); a `shard`
     places the tokens in a larger text. With `training=False` the tokens themselves come back.
 
-    Raises TypeError for tokens to replace that are not integers, ValueError for p outside [0, 1].
-    Source: Bowman et al. (2016), section 3.1.
+    Raises TypeError for tokens, or a replacement, that are not integers, ValueError for p outside
+    [0, 1]. Source: Bowman et al. (2016), section 3.1.
 
     >>> word_dropout(torch.arange(8), p=0.5, replacement=-1, key=MaskKey(seed=1))
     tensor([-1,  1, -1,  3, -1,  5,  6,  7])
@@ -123,7 +125,7 @@ def word_dropout(
         raise TypeError(f"tokens must be integers (int64, int32), got {input.dtype}")
     coins = torch.ones(input.shape, device=input.device)
     dropped = drop(coins, p, key=key, generator=generator, shard=shard) == 0
-    return input.masked_fill(dropped, replacement)
+    return input.masked_fill(dropped, index(replacement))
 
 
 class WordDropout(CoinLayer):
