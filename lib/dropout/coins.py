@@ -19,9 +19,7 @@ SAMPLER: ContextVar[Any] = ContextVar("sampler", default=None)  # set by `bayes.
 
 def sampler() -> Any:
     """What has charge of all coins while `bayes.predict` samples; else None."""
-    if is_compiling() or not in_transform():
-        return None
-    return SAMPLER.get()
+    return None if is_compiling() else SAMPLER.get()
 
 
 def active(training: bool) -> bool:
@@ -38,8 +36,10 @@ def active(training: bool) -> bool:
 
 
 def watched() -> bool:
-    """Whether PyTorch looks on: a compiler, a tracer, a transform of torch.func, a mode."""
-    return is_compiling() or in_transform() or modes() > 0 or is_tracing()
+    """Whether somebody looks on: a compiler, tracer, transform of torch.func, mode or sampler."""
+    return (
+        is_compiling() or in_transform() or modes() > 0 or is_tracing() or SAMPLER.get() is not None
+    )
 
 
 def coins(

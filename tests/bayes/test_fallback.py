@@ -39,6 +39,41 @@ def test_samples_are_those_of_the_model_that_vmap_takes(model, memory):
     assert torch.allclose(drawn, expected, rtol=0, atol=1e-12)
 
 
+class Reverse(torch.autograd.Function):
+    """Reversal of gradients as it is mostly written, without `setup_context`, which vmap needs."""
+
+    @staticmethod
+    def forward(ctx, h):
+        return h.view_as(h)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+def slope(h):
+    """An inner gradient, which `torch.vmap` refuses: of h², by autograd."""
+    with torch.enable_grad():
+        h = h.detach().requires_grad_()
+        return torch.autograd.grad(h.square().sum(), h)[0] / 2
+
+
+@pytest.mark.parametrize("last", [Reverse.apply, slope])
+def test_what_no_transform_takes_runs_as_it_is(last):
+    """Both give back what they get."""
+    x, model = inputs(3, 6), mlp()
+    with pytest.warns(UserWarning, match="vmap cannot take this model"):
+        drawn = predict(nn.Sequential(model, Calls(lambda self, h: last(h))), x, 4, key=KEY)
+    assert torch.allclose(drawn, predict(model, x, 4, key=KEY), rtol=0, atol=1e-12)
+
+
+def test_complex_outputs_are_sampled():
+    x, model = inputs(3, 6), mlp()
+    waves = nn.Sequential(model, Calls(lambda self, h: torch.fft.rfft(h)))
+    expected = torch.fft.rfft(predict(model, x, 4, key=KEY))
+    assert torch.allclose(predict(waves, x, 4, key=KEY), expected)
+
+
 def test_a_way_that_depends_on_the_sample_is_taken_for_each():
     """Exact: units kept decide, by the sign of what is left of one input."""
     fork = Calls(lambda self, h: h if h.sum() > 0 else -h)

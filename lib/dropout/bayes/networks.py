@@ -116,20 +116,15 @@ class Networks:
         return [torch.stack(leaves) for leaves in zip(*stacked, strict=True)]
 
     def _run_alone(self, arguments: Any, inputs: list[int], sampler: Sampler) -> Any:
-        """The output for a batch of some inputs, where no tensor is batched by torch.vmap.
-
-        Its map is over nothing: it is there for what it refuses, and for `dropout.coins`, which
-        asks for a sampler only in a transform.
-        """
+        """The output for a batch of some inputs, as the model itself gives it."""
         batch = rebuilt(arguments, [leaf[inputs] for leaf in tensors(arguments)])
-        model, found = self._ready(), []
-
-        def note(nothing):
-            found.append(self._forward(model, batch, sampler))
-            return nothing
-
-        torch.vmap(note)(torch.zeros(1))
-        return found[0]
+        before = _generators()
+        output = self._forward(self._ready(), batch, sampler)
+        if not all(map(torch.equal, before, _generators())):
+            raise ValueError(
+                "model must draw no random numbers but those of dropout: no key names them"
+            )
+        return output
 
     def _ready(self) -> Any:
         """A twin in evaluation but for what drops, without kernels that torch.vmap cannot take."""
@@ -221,6 +216,12 @@ class Networks:
                     f"axis {axis} of an output, that of the inputs, must stay where it is"
                 )
         return [leaf if axis is None else leaf.select(axis, 0) for leaf, axis in pairs]
+
+
+def _generators() -> list[Tensor]:
+    """The states of PyTorch's generators, of the CPU and of all devices in use."""
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return [torch.get_rng_state(), *devices]
 
 
 def _drops(layer: nn.Module) -> bool:

@@ -1,6 +1,7 @@
 """Who has charge of the coins in a forward, whatever draws them: this library, or PyTorch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FunctionType
 
 import torch
@@ -24,6 +25,16 @@ def _run_again(function, types, args, kwargs):
 
 # Public where PyTorch has it. 2.11 has not, and no other way lets a mode see what a function calls.
 redispatch = getattr(torch.overrides, "redispatch_function", _run_again)
+
+
+@contextmanager
+def unsampled() -> Iterator[None]:
+    """Let a function draw the coins that it is called with, and ask no sampler."""
+    token = SAMPLER.set(None)
+    try:
+        yield
+    finally:
+        SAMPLER.reset(token)
 
 
 class Sampler(TorchFunctionMode):
@@ -75,11 +86,8 @@ class One(Sampler):
 
     def draw(self, function, x, *rest):
         whole, start = rest[-2:]
-        token = SAMPLER.set(None)
-        try:
+        with unsampled():
             return function(x[None], *rest[:-2], [self.t + 1, *whole], [self.t, *start])[0]
-        finally:
-            SAMPLER.reset(token)
 
 
 class Off(Sampler):
@@ -110,7 +118,8 @@ class _Draw(torch.autograd.Function):
             return _Draw.apply(x, sample, first, function, *rest, whole, start), 0
         samples = info.batch_size
         x = x.expand(samples, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
-        return function(x, *rest, [first + samples, *whole], [first, *start]), 0
+        with unsampled():
+            return function(x, *rest, [first + samples, *whole], [first, *start]), 0
 
 
 def _drop(function: Callable[..., Tensor], input: Tensor, p: float = 0.5, *_, **__) -> Tensor:
