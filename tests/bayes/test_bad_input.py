@@ -51,7 +51,12 @@ def test_bad_arguments_are_refused_by_name(arguments, error, message):
         predict(*arguments)
 
 
-def test_other_randomness_is_refused():
-    model = nn.Sequential(nn.Dropout(), Calls(lambda self, x: x + torch.randn_like(x)))
+@pytest.mark.parametrize(
+    "draw",
+    [torch.randn_like, lambda x: torch.rand(x.shape, generator=torch.Generator())],
+    ids=["PyTorch's generator", "its own"],
+)
+def test_other_randomness_is_refused(draw):
+    model = nn.Sequential(nn.Dropout(), Calls(lambda self, x: x + draw(x)))
     with pytest.raises(ValueError, match="must draw no random numbers but those of dropout"):
         predict(model, inputs(2, 6), 2)

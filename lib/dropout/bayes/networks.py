@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.rnn import RNNBase
 
 from dropout.bayes.probe import (
+    OtherDrawError,
     ParameterWrittenError,
     Watch,
     asks_for_training,
@@ -121,9 +122,7 @@ class Networks:
         before = _generators()
         output = self._forward(self._ready(), batch, sampler)
         if not all(map(torch.equal, before, _generators())):
-            raise ValueError(
-                "model must draw no random numbers but those of dropout: no key names them"
-            )
+            raise OtherDrawError
         return output
 
     def _ready(self) -> Any:
@@ -157,6 +156,8 @@ class Networks:
         except ParameterWrittenError:
             self.writes = True
             return self._probe(arguments)
+        except OtherDrawError:
+            raise
         except Exception as error:
             try:
                 self._among_others(arguments)

@@ -5,7 +5,7 @@ from itertools import takewhile
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dropout.bayes.samplers import Off
@@ -73,7 +73,8 @@ def _close(a: Tensor, b: Tensor) -> bool:
 class Watch(TorchDispatchMode):
     """The bytes of the largest new tensor, before the first dropout and from there on.
 
-    Stops a forward that would write into the model's parameters.
+    Stops a forward that would write into the model's parameters, or draws from a generator of its
+    own.
     """
 
     def __init__(self, sampler: Off, model: nn.Module) -> None:
@@ -82,6 +83,8 @@ class Watch(TorchDispatchMode):
         self.places = {p.untyped_storage().data_ptr() for p in model.parameters()} - {0}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if any(isinstance(a, Generator) for a in (*args, *(kwargs or {}).values())):
+            raise OtherDrawError
         places = {a.untyped_storage().data_ptr() for a in tensors(written(function, args))}
         if places & self.places:
             raise ParameterWrittenError
@@ -94,3 +97,12 @@ class Watch(TorchDispatchMode):
 
 class ParameterWrittenError(Exception):
     pass
+
+
+class OtherDrawError(ValueError):
+    """A draw that no key names."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "model must draw no random numbers but those of dropout: no key names them"
+        )
