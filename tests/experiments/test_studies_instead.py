@@ -167,6 +167,9 @@ def test_every_way_has_nine_points_and_its_cost():
     ]
     told = study.STUDY.summary(tuned)["arms"]
     assert told["texts: ensemble"]["cost"] == {"steps": 3000, "passes": 5}
+    assert told["texts: ensemble"]["grid"] == [
+        {**point, "loss": point["lr"], "error": 1.0} for point in points
+    ]
     assert told["texts: nothing"]["cost"] == {"steps": None, "passes": 1}
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout, nll_loss, pad
 
 from dropout.experiments import mnist_networks
-from dropout.experiments.comparison import comparison, product
+from dropout.experiments.comparison import TUNE, comparison, of, product
 from dropout.experiments.film_reviews import Part, split
 from dropout.experiments.studies import cifar_places
 from dropout.experiments.study import Finished, Result, Settings
@@ -273,9 +273,20 @@ COMPARISON = comparison(
 
 
 def summary(finished: Sequence[Finished]) -> Result:
-    """What `comparison` tells, and what an arm costs: steps to train and passes to predict."""
+    """What `comparison` tells, the validation errors of each arm's points, and what it costs.
+
+    The errors are those at the time of least loss, which is None where training diverged; the cost
+    is steps to train and passes to predict.
+    """
     found = COMPARISON.summary(finished)
-    for told in found["arms"].values():
+    for arm, told in found["arms"].items():
+        told["grid"] = []
+        for point in WAYS[arm][1]:
+            for run in of(finished, stage=TUNE, arm=arm, **point):
+                loss, error = (run.result["validation"][name] for name in ("loss", "error"))
+                best = int(np.argmin(loss))
+                least = loss[best] if np.isfinite(loss[best]) else None
+                told["grid"].append(point | {"loss": least, "error": error[best]})
         members = told["settings"].get("members", 1)
         stop = told["chosen"]["stop"] if told["chosen"] else None
         told["cost"] = {"steps": stop and stop * members, "passes": members}
